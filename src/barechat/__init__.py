@@ -1,0 +1,160 @@
+"""What barechat promises: these names, each loaded when it is first used.
+
+A client for the Chat Completions API, and for every server that speaks it, over plain HTTP:
+every byte visible, every cent counted.
+
+    from barechat import Client
+
+    client = Client()                                  # OPENAI_API_KEY from the environment
+    reply = client.chat("What is gradient descent?", model="gpt-4o-mini")
+    print(reply.text, reply.cost)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from barechat.async_client import AsyncChatStream, AsyncClient
+    from barechat.client import ChatStream, Client
+    from barechat.errors import (
+        ApiError,
+        AuthenticationFailed,
+        BadRequest,
+        BarechatError,
+        BudgetExceeded,
+        ConfigurationError,
+        Conflict,
+        ConnectionFailed,
+        ContentFiltered,
+        ContextTooLong,
+        DeadlineExceeded,
+        NotFound,
+        Overloaded,
+        ParameterError,
+        PermissionDenied,
+        ProtocolBroken,
+        QuotaExhausted,
+        RateLimited,
+        ServerFailed,
+        StreamTruncated,
+        TooLarge,
+    )
+    from barechat.money.meter import CostTracker
+    from barechat.records import (
+        Attempt,
+        Choice,
+        Cost,
+        Delta,
+        Message,
+        Price,
+        RateLimits,
+        Reply,
+        ToolCall,
+        Usage,
+    )
+    from barechat.session import ChatSession
+    from barechat.settings import Timeouts
+    from barechat.wire.retry import RetryPolicy
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "barechat.async_client": ("AsyncChatStream", "AsyncClient"),
+    "barechat.client": ("ChatStream", "Client"),
+    "barechat.errors": (
+        "ApiError",
+        "AuthenticationFailed",
+        "BadRequest",
+        "BarechatError",
+        "BudgetExceeded",
+        "ConfigurationError",
+        "Conflict",
+        "ConnectionFailed",
+        "ContentFiltered",
+        "ContextTooLong",
+        "DeadlineExceeded",
+        "NotFound",
+        "Overloaded",
+        "ParameterError",
+        "PermissionDenied",
+        "ProtocolBroken",
+        "QuotaExhausted",
+        "RateLimited",
+        "ServerFailed",
+        "StreamTruncated",
+        "TooLarge",
+    ),
+    "barechat.money.meter": ("CostTracker",),
+    "barechat.records": (
+        "Attempt",
+        "Choice",
+        "Cost",
+        "Delta",
+        "Message",
+        "Price",
+        "RateLimits",
+        "Reply",
+        "ToolCall",
+        "Usage",
+    ),
+    "barechat.session": ("ChatSession",),
+    "barechat.settings": ("Timeouts",),
+    "barechat.wire.retry": ("RetryPolicy",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_promise compares it with _HOMES
+    "ApiError",
+    "AsyncChatStream",
+    "AsyncClient",
+    "Attempt",
+    "AuthenticationFailed",
+    "BadRequest",
+    "BarechatError",
+    "BudgetExceeded",
+    "ChatSession",
+    "ChatStream",
+    "Choice",
+    "Client",
+    "ConfigurationError",
+    "Conflict",
+    "ConnectionFailed",
+    "ContentFiltered",
+    "ContextTooLong",
+    "Cost",
+    "CostTracker",
+    "DeadlineExceeded",
+    "Delta",
+    "Message",
+    "NotFound",
+    "Overloaded",
+    "ParameterError",
+    "PermissionDenied",
+    "Price",
+    "ProtocolBroken",
+    "QuotaExhausted",
+    "RateLimited",
+    "RateLimits",
+    "Reply",
+    "RetryPolicy",
+    "ServerFailed",
+    "StreamTruncated",
+    "Timeouts",
+    "ToolCall",
+    "TooLarge",
+    "Usage",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name's module when the name is first asked for (PEP 562)."""
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module 'barechat' has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

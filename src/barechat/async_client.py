@@ -1,0 +1,140 @@
+"""The async client: the names of `client.py`, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from barechat.client import SENSES, BaseClient, BaseStream
+from barechat.drive import AsyncDrive
+from barechat.errors import ParameterError
+from barechat.exchange import Call, Receipt, exchange
+from barechat.parameters import Parameters
+from barechat.records import Delta, Reply
+from barechat.settings import Timeouts
+from barechat.wire import request as wire
+from barechat.wire.retry import RetryPolicy
+
+if TYPE_CHECKING:
+    from barechat.transport.asynchronous import AsyncTransport
+
+
+class AsyncClient(BaseClient):
+    """A client for asyncio. Each event loop that uses it has connections of its own; close it where it was used."""
+
+    _transport: AsyncTransport | None = None
+
+    async def chat(
+        self,
+        messages: wire.Messages,
+        *,
+        model: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> Reply:
+        """Same as Client.chat, awaited."""
+        request = self._request(messages, model, parameters, extra, headers, streamed=False)
+        return await self._run(self._call(request, timeouts, retry, tags))
+
+    def stream(
+        self,
+        messages: wire.Messages,
+        *,
+        model: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> AsyncChatStream:
+        """Same as Client.stream, for `async with` and `async for`."""
+        request = self._request(messages, model, parameters, extra, headers, streamed=True)
+        return AsyncChatStream(self._drive(self._call(request, timeouts, retry, tags)))
+
+    async def call(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Same as Client.call, awaited."""
+        if not isinstance(payload, Mapping):
+            raise ParameterError(f"payload must be a dict, not {type(payload).__name__}", param="payload")
+        request = wire.seal(self._endpoint, payload, headers, streamed=False)
+        return (await self._run(self._call(request, timeouts, retry, tags))).raw
+
+    async def close(self) -> None:
+        """Same as Client.close, awaited. It closes the connections of the running event loop."""
+        if self._transport is not None:
+            await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def _run(self, call: Call) -> Reply:
+        drive = self._drive(call)
+        while await drive.next() is not None:
+            pass  # a server that streams unasked
+        assert drive.receipt.reply is not None  # noqa: S101 - an exchange ends with a reply or an error
+        return drive.receipt.reply
+
+    def _drive(self, call: Call) -> AsyncDrive:
+        if self._transport is None:
+            from barechat.transport.asynchronous import AsyncTransport  # noqa: PLC0415 - aiohttp takes 0.2 s to import
+
+            self._transport = AsyncTransport(self._endpoint.base)
+        receipt = Receipt(call)
+        story = exchange(call, receipt, self._origin, SENSES)
+        return AsyncDrive(story, receipt, self._file, self._tracer(), self._transport.send, asyncio.sleep)
+
+
+class AsyncChatStream(BaseStream, AsyncIterator[str]):
+    """Same as ChatStream, for `async with` and `async for`."""
+
+    def __init__(self, drive: AsyncDrive) -> None:
+        super().__init__()
+        self._drive: AsyncDrive = drive
+
+    async def __anext__(self) -> str:
+        while True:
+            delta = await self._next_delta()
+            if delta is None:
+                raise StopAsyncIteration
+            if delta.content and delta.index == 0:
+                return delta.content
+
+    async def deltas(self) -> AsyncIterator[Delta]:
+        """Same as ChatStream.deltas, for `async for`."""
+        while (delta := await self._next_delta()) is not None:
+            yield delta
+
+    async def close(self) -> None:
+        """Same as ChatStream.close, awaited."""
+        self._drive.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def _next_delta(self) -> Delta | None:
+        while not self._ready:
+            deltas = await self._drive.next()
+            if deltas is None:
+                self.reply  # noqa: B018 - raises if the stream was closed before its end
+                return None
+            self._ready.extend(deltas)
+        return self._ready.popleft()

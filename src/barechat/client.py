@@ -1,0 +1,382 @@
+"""The blocking client: every promise's docstring lives here; `async_client.py` says the same, awaited."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self, Unpack
+
+from barechat import settings
+from barechat.drive import Drive
+from barechat.errors import BarechatError, ConfigurationError, ParameterError
+from barechat.exchange import Call, Origin, Receipt, Senses, exchange
+from barechat.filing import file_receipt
+from barechat.money.meter import CostTracker
+from barechat.money.prices import Prices
+from barechat.parameters import Parameters, check
+from barechat.records import Delta, Reply
+from barechat.settings import Caps, Timeouts
+from barechat.wire import request as wire
+from barechat.wire.retry import RetryBudget, RetryPolicy
+from barechat.wire.trace import Trace, Tracer
+
+if TYPE_CHECKING:
+    from barechat.transport.blocking import BlockingTransport
+
+_noise = random.SystemRandom()  # not random's own generator, which a fork would copy into step
+
+SENSES = Senses(
+    clock=time.monotonic,
+    epoch=time.time,
+    uniform=_noise.uniform,
+    new_id=lambda: os.urandom(16).hex(),
+)
+
+
+class BaseClient:
+    """What both clients are made of: where to send, under which policies, and what it has cost so far."""
+
+    def __init__(
+        self,
+        api_key: str | Callable[[], Any] | None = None,
+        base_url: str | None = None,
+        *,
+        organization: str | None = None,
+        project: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        caps: Caps | None = None,
+        tags: Mapping[str, str] | None = None,
+        price_as: Mapping[str, str] | None = None,
+        trace: Trace | None = None,
+        _endpoint: wire.Endpoint | None = None,
+    ) -> None:
+        """Make a client. Nothing is sent, and nothing is connected, before the first call.
+
+        api_key: the key, or a function that returns a bearer token and is asked anew for each attempt; by default
+            OPENAI_API_KEY. "" for a server that needs none.
+        base_url: by default OPENAI_BASE_URL, or OpenAI's own. `/chat/completions` is appended.
+        organization, project: by default OPENAI_ORG_ID and OPENAI_PROJECT_ID.
+        headers: sent with every request.
+        timeouts, retry: the policies of calls that bring none of their own.
+        caps: the most that is held in memory of one answer.
+        tags: names for what this client's calls are for.
+        price_as: models or deployments that are priced as another, as in {"my-deployment": "gpt-4o"}.
+        trace: told of everything that goes over the wire, secrets masked; see `barechat.wire.trace.TraceEvent`.
+
+        Raises:
+            ConfigurationError: no key, a bad URL, or an alias for a model without a price.
+        """
+        if _endpoint is None:
+            key, token = _key_or_token(api_key, "OPENAI_API_KEY")
+            account = settings.account_headers(organization, project)
+            _endpoint = wire.openai_endpoint(settings.base_url(base_url), key, token, {**account, **(headers or {})})
+        if wire.is_plain_remote(_endpoint.base):
+            warnings.warn(f"{_endpoint.base} is plain http: the key and all text can be read on the way", stacklevel=2)
+        self.timeouts = timeouts or Timeouts()
+        self.retry = retry or RetryPolicy()
+        self.tags = dict(tags or {})
+        self._endpoint = _endpoint
+        self._caps = caps or Caps()
+        self._trace = trace
+        self._prices = Prices.builtin().with_aliases(price_as) if price_as else Prices.builtin()
+        self._origin = Origin(RetryBudget(self.retry.retry_budget))
+        self._cost = CostTracker(self._prices)
+
+    @classmethod
+    def azure(
+        cls,
+        endpoint: str | None = None,
+        deployment: str | None = None,
+        api_version: str | None = None,
+        *,
+        api_key: str | None = None,
+        token: Callable[[], Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> Self:
+        """Make a client of an Azure OpenAI resource. `options` are those of the class.
+
+        endpoint: `https://RESOURCE.openai.azure.com`, or an API-management URL, whose path is kept; by default
+            AZURE_OPENAI_ENDPOINT.
+        deployment: its name; None if each call names one as its model.
+        api_version: as in "2024-10-21", for the classic URL; None for the v1 URL, which needs none.
+        api_key: by default AZURE_OPENAI_API_KEY, unless there is a token.
+        token: a function that returns a bearer token, asked anew for each attempt.
+
+        Raises:
+            ConfigurationError: no endpoint or key, a bad URL, or both a key and a token.
+        """
+        if token is not None and api_key is not None:
+            raise ConfigurationError("pass api_key=… or token=…, not both")
+        key, asked = _key_or_token(api_key if token is None else token, "AZURE_OPENAI_API_KEY")
+        made = wire.azure_endpoint(
+            settings.azure_endpoint(endpoint), deployment, api_version, key, asked, headers or {}
+        )
+        return cls(_endpoint=made, **options)
+
+    @property
+    def cost(self) -> CostTracker:
+        """What this client's calls have cost so far, lost attempts included."""
+        return self._cost
+
+    def curl(
+        self,
+        messages: wire.Messages,
+        *,
+        model: str | None = None,
+        stream: bool = False,
+        extra: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> str:
+        """Return the same request as a curl command for a POSIX shell. The key is in it as $OPENAI_API_KEY.
+
+        Raises:
+            ParameterError: as `chat` would.
+        """
+        request = self._request(messages, model, parameters, extra, headers, streamed=stream)
+        return wire.curl(self._endpoint, request)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._endpoint.base}>"
+
+    def _request(
+        self,
+        messages: wire.Messages,
+        model: str | None,
+        parameters: Mapping[str, Any],
+        extra: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+        *,
+        streamed: bool,
+    ) -> wire.Request:
+        return wire.build(
+            self._endpoint,
+            messages,
+            model,
+            check(parameters),
+            extra,
+            headers,
+            streamed=streamed,
+            ask_usage=not self._origin.refuses_usage_option,
+        )
+
+    def _call(
+        self,
+        request: wire.Request,
+        timeouts: Timeouts | None,
+        retry: RetryPolicy | None,
+        tags: Mapping[str, str] | None,
+    ) -> Call:
+        return Call(
+            endpoint=self._endpoint,
+            request=request,
+            timeouts=timeouts or self.timeouts,
+            policy=retry or self.retry,
+            prices=self._prices,
+            caps=self._caps,
+            tags={**self.tags, **(tags or {})},
+        )
+
+    def _tracer(self) -> Tracer | None:
+        return None if self._trace is None else Tracer(self._trace, SENSES.epoch, self._endpoint.key)
+
+    def _file(self, receipt: Receipt) -> None:
+        file_receipt(receipt, self._cost)
+
+
+class Client(BaseClient):
+    """A client that blocks. Thread-safe; survives fork; use it as a context manager, or `close` it at the end."""
+
+    _transport: BlockingTransport | None = None
+
+    def chat(
+        self,
+        messages: wire.Messages,
+        *,
+        model: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> Reply:
+        """Send messages, await the whole reply.
+
+        messages: a string (one user message), or a list of dicts and `Message`s with a role each.
+        model: required, unless the client is of an Azure deployment.
+        timeouts, retry, tags, headers: for this call, in place of (tags, headers: besides) the client's.
+        extra: sent as they are, unchecked, besides the parameters; for what the API adds next.
+        parameters: every parameter of the API by its own name. `response_format="json"` is JSON mode.
+
+        Raises:
+            ParameterError: refused before anything was sent.
+            BarechatError: see `barechat.errors`; it carries every attempt, what came, and what it may have cost.
+        """
+        request = self._request(messages, model, parameters, extra, headers, streamed=False)
+        return self._run(self._call(request, timeouts, retry, tags))
+
+    def stream(
+        self,
+        messages: wire.Messages,
+        *,
+        model: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> ChatStream:
+        """Send messages, read the reply as it comes. Takes what `chat` takes; sends when first iterated.
+
+            with client.stream("Tell me a story.", model="gpt-4o-mini") as stream:
+                for text in stream:
+                    print(text, end="", flush=True)
+            print(stream.reply.cost)
+
+        Raises:
+            ParameterError: refused before anything was sent. All else is raised while iterating.
+        """
+        request = self._request(messages, model, parameters, extra, headers, streamed=True)
+        return ChatStream(self._drive(self._call(request, timeouts, retry, tags)))
+
+    def call(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """Send a payload as it is, return the server's reply as it is: dict in, dict out. For whole replies.
+
+        The parameters aren't checked; retries, deadlines, errors and cost are those of `chat`.
+        """
+        if not isinstance(payload, Mapping):
+            raise ParameterError(f"payload must be a dict, not {type(payload).__name__}", param="payload")
+        request = wire.seal(self._endpoint, payload, headers, streamed=False)
+        return self._run(self._call(request, timeouts, retry, tags)).raw
+
+    def close(self) -> None:
+        """Close the connections that no call is using. The client can still be used; it connects anew."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _run(self, call: Call) -> Reply:
+        drive = self._drive(call)
+        while drive.next() is not None:
+            pass  # a server that streams unasked
+        assert drive.receipt.reply is not None  # noqa: S101 - an exchange ends with a reply or an error
+        return drive.receipt.reply
+
+    def _drive(self, call: Call) -> Drive:
+        if self._transport is None:
+            from barechat.transport.blocking import BlockingTransport  # noqa: PLC0415 - urllib3 takes 0.1 s to import
+
+            self._transport = BlockingTransport(self._endpoint.base)
+        receipt = Receipt(call)
+        story = exchange(call, receipt, self._origin, SENSES)
+        return Drive(story, receipt, self._file, self._tracer(), self._transport.send, time.sleep)
+
+
+class BaseStream:
+    """What both kinds of stream know of their call."""
+
+    _drive: Any
+
+    def __init__(self) -> None:
+        self._ready: deque[Delta] = deque()
+
+    @property
+    def reply(self) -> Reply:
+        """The folded reply, once the stream has been read to its end.
+
+        Raises:
+            BarechatError: it hasn't; `partial` holds what came.
+        """
+        reply = self._drive.receipt.reply
+        if reply is None:
+            raise BarechatError(
+                "the stream was closed before its end" if self._drive.is_closed else "the stream hasn't ended yet",
+                partial=self.partial,
+            )
+        found: Reply = reply
+        return found
+
+    @property
+    def partial(self) -> Reply | None:
+        """The reply as far as it has come, at any time, with what it has cost; None before its first byte."""
+        found: Reply | None = self._drive.receipt.partial()
+        return found
+
+    def when_filed(self, listener: Callable[[Receipt], None]) -> None:
+        """Have `listener` told of the call's receipt, once, when the call ends: whole, failed or closed early."""
+        self._drive.listeners.append(listener)
+
+
+class ChatStream(BaseStream, Iterator[str]):
+    """A reply as it comes: iterate for the text of choice 0, or over `deltas()` for everything.
+
+    Leaving the `with` block early closes the connection at once; the call is then accounted for at its bound.
+    """
+
+    def __init__(self, drive: Drive) -> None:
+        super().__init__()
+        self._drive: Drive = drive
+
+    def __next__(self) -> str:
+        while True:
+            delta = self._next_delta()
+            if delta is None:
+                raise StopIteration
+            if delta.content and delta.index == 0:
+                return delta.content
+
+    def deltas(self) -> Iterator[Delta]:
+        """Yield what each event adds to any choice: text, refusals, reasoning, tool calls, ends."""
+        while (delta := self._next_delta()) is not None:
+            yield delta
+
+    def close(self) -> None:
+        """End the call now. The connection is closed if the answer hasn't ended; closing twice is fine."""
+        self._drive.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not self._drive.is_closed:
+            self.close()
+
+    def _next_delta(self) -> Delta | None:
+        while not self._ready:
+            deltas = self._drive.next()
+            if deltas is None:
+                self.reply  # noqa: B018 - raises if the stream was closed before its end
+                return None
+            self._ready.extend(deltas)
+        return self._ready.popleft()
+
+
+def _key_or_token(given: str | Callable[[], Any] | None, variable: str) -> tuple[str, Callable[[], Any] | None]:
+    if callable(given):
+        return "", given
+    return settings.api_key(given, variable), None

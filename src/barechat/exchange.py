@@ -1,0 +1,504 @@
+"""One call's story, told once for both clients: send, read, wait, try again, settle.
+
+The story is a generator. It yields plain steps (`Authorize`, `Send`, `Read`, `Emit`, `Drain`, `Wait`), which a loop in
+`drive.py` performs, and is sent plain answers; what goes wrong in a step is thrown into it as a BarechatError. It does
+no I/O, and is given its clocks, its noise and its ids.
+
+Rules: it never yields in a `finally`; it keeps the receipt true at every yield, so that a loop may drop it at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from barechat.errors import (
+    ApiError,
+    BadRequest,
+    BarechatError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    ProtocolBroken,
+    StreamTruncated,
+)
+from barechat.money.bound import bound
+from barechat.records import FREE, Attempt, Cost, Delta, RateLimits, Reply, Verdict
+from barechat.wire.chunks import Fold
+from barechat.wire.encoding import Inflater
+from barechat.wire.limits import rate_limits, server_delay_s
+from barechat.wire.reply import read_error, read_whole, reply_of, verdict_of
+from barechat.wire.retry import Failure, RetryBudget, RetryPolicy, delay_s, is_paid_by_server
+from barechat.wire.sse import Decoder
+
+if TYPE_CHECKING:
+    from barechat.errors import Which
+    from barechat.money.prices import Prices
+    from barechat.settings import Caps, Timeouts
+    from barechat.wire.request import Endpoint, Request
+
+_ERROR_BODY_BYTES = 64 * 1024  # more than any error needs; what follows isn't read
+_REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id", "request-id")
+# A gateway that gave up waiting says nothing of what the server behind it did, or bills.
+_STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
+_OK = range(200, 300)
+_STREAM_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
+_LONGEST_START = max(map(len, _STREAM_STARTS))
+
+
+class Deadline(msgspec.Struct, frozen=True):
+    """A moment on the clock, and whose: after `after_s` seconds of `which`."""
+
+    at: float
+    which: Which
+    after_s: float
+
+
+class Authorize(msgspec.Struct, frozen=True):
+    """Ask the caller's token function anew. Answer: the token."""
+
+
+class Send(msgspec.Struct, frozen=True):
+    """Send a request and await its answer's head. Answer: a `Head`."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    connect_by: Deadline | None
+    head_by: Deadline | None
+
+
+class Head(msgspec.Struct, frozen=True):
+    """An answer's status, and its headers under lower-case names."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Read more of the body. Answer: whatever bytes have come, or b"" at the body's end."""
+
+    by: Deadline | None
+
+
+class Emit(msgspec.Struct, frozen=True):
+    """Hand deltas to the caller. Answered when the caller wants more."""
+
+    deltas: list[Delta]
+
+
+class Drain(msgspec.Struct, frozen=True):
+    """Read the little that may follow an answer, so that its connection can be used again; or else close it."""
+
+
+class Wait(msgspec.Struct, frozen=True):
+    """Wait before the next try."""
+
+    delay_s: float
+    attempt: Attempt
+
+
+Step = Authorize | Send | Read | Emit | Drain | Wait
+Story = Generator[Step, Any, Reply]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Senses:
+    """What the story may perceive: a steady clock and the time of day (both in seconds), noise, and new ids."""
+
+    clock: Callable[[], float]
+    epoch: Callable[[], float]
+    uniform: Callable[[float, float], float]
+    new_id: Callable[[], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What one call asks for, and under which policies."""
+
+    endpoint: Endpoint
+    request: Request
+    timeouts: Timeouts
+    policy: RetryPolicy
+    prices: Prices
+    caps: Caps
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Origin:
+    """What a client has learned of its server, shared by all its calls."""
+
+    retry_budget: RetryBudget
+    refuses_usage_option: bool = False
+
+
+class Receipt:
+    """What became of a call so far: its attempts, and its answer as far as it has come. True at every step."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.attempts: list[Attempt] = []
+        self.fold: Fold | None = None
+        self.limits = RateLimits()
+        self.reply: Reply | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """What the call cost or may have cost, all its attempts together."""
+        return Cost.sum(attempt.cost for attempt in self.attempts)
+
+    def partial(self) -> Reply | None:
+        """Return the reply, or what has come of it; None before its first byte."""
+        if self.reply is not None or self.fold is None:
+            return self.reply
+        return self.sign(reply_of(self.fold.raw(), "partial"))
+
+    def sign(self, reply: Reply) -> Reply:
+        """Return the reply with what only the call knows of it."""
+        return msgspec.structs.replace(
+            reply,
+            cost=self.cost,
+            request_id=self.attempts[-1].request_id if self.attempts else None,
+            rate_limits=self.limits,
+            attempts=tuple(self.attempts),
+        )
+
+
+@dataclass
+class _Try:
+    """One attempt in the making."""
+
+    number: int
+    client_request_id: str
+    started: float
+    paused: float = 0.0  # seconds that the caller's own loop took
+    sent: bool | None = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+    status: int | None = None
+    first_byte: float | None = None
+    cost: Cost | None = None  # set once it is known better than the bound
+
+
+def exchange(call: Call, receipt: Receipt, origin: Origin, senses: Senses) -> Story:
+    """Tell the story of `call`; return its reply, with the receipt filled in.
+
+    Raises:
+        BarechatError: the call's last attempt failed; the error carries them all.
+    """
+    return _Exchange(call, receipt, origin, senses).tell()
+
+
+class _Exchange:
+    def __init__(self, call: Call, receipt: Receipt, origin: Origin, senses: Senses) -> None:
+        self._call = call
+        self._receipt = receipt
+        self._origin = origin
+        self._senses = senses
+        self._request = call.request
+        self._secret = ""  # what the last attempt authenticated itself with
+        self._tries = 0
+        timeouts = call.timeouts
+        total_s = timeouts.stream_total_s if call.request.streamed else timeouts.total_s
+        self._total = None if total_s is None else Deadline(senses.clock() + total_s, "total", total_s)
+
+    def tell(self) -> Story:
+        while True:
+            self._tries += 1
+            this = _Try(len(self._receipt.attempts) + 1, self._senses.new_id(), self._senses.clock())
+            self._receipt.fold = None
+            try:
+                answer = yield from self._attempt(this)
+            except BarechatError as error:
+                wait_s = self._wait_after(this, error)
+            except BaseException:
+                self._file(this, error="Interrupted")
+                raise
+            else:
+                self._file(this)
+                self._origin.retry_budget.give()
+                self._receipt.reply = reply = self._receipt.sign(answer)
+                return reply
+            if wait_s > 0:
+                yield Wait(wait_s, self._receipt.attempts[-1])
+
+    # One attempt, from its request to its answer.
+
+    def _attempt(self, this: _Try) -> Story:
+        call, request = self._call, self._request
+        token: str | None = (yield Authorize()) if call.endpoint.token is not None else None
+        self._secret = token or call.endpoint.key
+        now = self._senses.clock()
+        this.sent = None
+        timeouts = call.timeouts
+        head: Head = yield Send(
+            request.url,
+            {
+                **request.headers,
+                **call.endpoint.credentials(token),
+                "X-Client-Request-Id": this.client_request_id,
+            },
+            request.body,
+            self._soonest(now, "connect", timeouts.connect_s),
+            self._first_byte_by(this),
+        )
+        this.sent, this.status, this.headers = True, head.status, head.headers
+        self._receipt.limits = rate_limits(head.headers)
+        if head.status not in _OK:
+            raise (yield from self._failure(this, head))
+        return (yield from self._answer(this, head))
+
+    def _failure(self, this: _Try, head: Head) -> Generator[Step, Any, ApiError]:
+        """Read a failed answer's body, as far as it comes, and return its error."""
+        body = b""
+        try:
+            inflater = Inflater(head.headers.get("content-encoding", ""), max_bytes=self._call.caps.body_bytes)
+            while len(body) < _ERROR_BODY_BYTES:
+                data = yield Read(self._idle_by(this))
+                if not data:
+                    break
+                body += inflater.feed(data)
+        except (ConnectionFailed, DeadlineExceeded, ProtocolBroken):
+            pass  # the status is the news; a body that breaks off takes nothing from it
+        if head.status not in _STATUSES_OF_UNKNOWN_OUTCOME:
+            this.cost = FREE
+        return read_error(head.status, head.headers, body)
+
+    def _answer(self, this: _Try, head: Head) -> Story:
+        """Read an answer's body: a stream or a whole reply, whichever it turns out to be."""
+        inflater = Inflater(head.headers.get("content-encoding", ""), max_bytes=self._call.caps.body_bytes)
+        beginning, is_stream = b"", None
+        while is_stream is None:
+            data = yield Read(self._first_byte_by(this))
+            if this.first_byte is None:
+                this.first_byte = self._senses.clock()
+            beginning += inflater.feed(data)
+            is_stream = _is_stream(head, beginning, ended=not data)
+        if is_stream:
+            return (yield from self._stream(this, inflater, beginning))
+        return (yield from self._whole(this, inflater, beginning))
+
+    def _whole(self, this: _Try, inflater: Inflater, beginning: bytes) -> Story:
+        pieces, size = [beginning], len(beginning)
+        while True:
+            data = yield Read(self._idle_by(this))
+            if not data:
+                break
+            pieces.append(inflater.feed(data))
+            size += len(pieces[-1])
+            if size > self._call.caps.body_bytes:
+                raise ProtocolBroken(f"the reply's body is longer than {self._call.caps.body_bytes} bytes")
+        try:
+            raw = read_whole(b"".join(pieces))
+        except ApiError:
+            this.cost = FREE
+            raise
+        self._receipt.fold = None
+        reply = self._settle(this, raw, verdict_of(raw, self._request.n, ended=True))
+        if self._request.streamed:
+            yield Emit([_delta_of(choice) for choice in reply.choices])
+        return reply
+
+    def _stream(self, this: _Try, inflater: Inflater, beginning: bytes) -> Story:
+        fold = self._receipt.fold = Fold(self._request.n, max_bytes=self._call.caps.body_bytes)
+        broken: BarechatError | None = None
+        try:
+            yield from self._events(this, inflater, beginning, fold)
+        except (ConnectionFailed, DeadlineExceeded) as error:
+            broken = error  # the answer may be whole all the same
+        raw = fold.raw()
+        try:
+            verdict = verdict_of(raw, self._request.n, ended=fold.done and fold.begun)
+        except StreamTruncated as truncated:
+            if isinstance(broken, DeadlineExceeded):
+                raise broken from None
+            raise truncated from broken
+        reply = self._settle(this, raw, verdict)
+        if fold.done:
+            yield Drain()
+        return reply
+
+    def _events(self, this: _Try, inflater: Inflater, beginning: bytes, fold: Fold) -> Generator[Step, Any, None]:
+        """Read a stream's events into `fold`, handing on what they bring, to [DONE] or the body's end."""
+        caps = self._call.caps
+        decoder = Decoder(max_line_bytes=caps.line_bytes, max_event_bytes=caps.body_bytes)
+        data, read = beginning, Read(self._idle_by(this))
+        while True:
+            events = decoder.feed(data)
+            if events:
+                deltas = fold.take(events)
+                if deltas:
+                    yield from self._emit(this, deltas)
+                fault = fold.fault or (None if fold.done else decoder.fault)
+                if fault is not None:
+                    raise fault
+                if fold.done:
+                    return
+                read = Read(self._idle_by(this))
+            data = yield read
+            if not data:
+                return
+            data = inflater.feed(data)
+
+    def _emit(self, this: _Try, deltas: list[Delta]) -> Generator[Step, Any, None]:
+        """Hand deltas on. The time that the caller takes counts towards no deadline."""
+        before = self._senses.clock()
+        yield Emit(deltas)
+        took = self._senses.clock() - before
+        this.paused += took
+        if self._total is not None:
+            self._total = Deadline(self._total.at + took, "total", self._total.after_s)
+
+    # Deadlines: the earlier of the step's own and the call's.
+
+    def _soonest(self, start: float, which: Which, after_s: float | None) -> Deadline | None:
+        total = self._total
+        if after_s is None or (total is not None and total.at <= start + after_s):
+            return total
+        return Deadline(start + after_s, which, after_s)
+
+    def _first_byte_by(self, this: _Try) -> Deadline | None:
+        if this.first_byte is not None and self._request.streamed:
+            return self._idle_by(this)
+        timeouts, policy = self._call.timeouts, self._call.policy
+        return self._soonest(
+            this.started, "first_byte", timeouts.first_byte_s if self._request.streamed else policy.attempt_s
+        )
+
+    def _idle_by(self, this: _Try) -> Deadline | None:
+        if not self._request.streamed:
+            return self._first_byte_by(this)
+        return self._soonest(self._senses.clock(), "idle", self._call.timeouts.idle_s)
+
+    # What an attempt comes to.
+
+    def _settle(self, this: _Try, raw: dict[str, Any], verdict: Verdict) -> Reply:
+        """Return the reply, with the attempt's cost set from the server's own count where it gave one."""
+        reply = reply_of(raw, verdict)
+        if reply.usage is not None:
+            tier = reply.service_tier or self._request.payload.get("service_tier")
+            model = reply.model or self._request.model
+            this.cost = self._call.prices.cost(reply.usage, model, tier, self._today())
+        return reply
+
+    def _wait_after(self, this: _Try, error: BarechatError) -> float:
+        """File a failed attempt; return the wait before the next one, or raise the error if there is none."""
+        if isinstance(error, (ConnectionFailed, DeadlineExceeded)):
+            if error.sent is None:
+                error.sent = this.sent
+            this.sent = error.sent
+        if error.retry_after_s is None:
+            error.retry_after_s = server_delay_s(this.headers, self._senses.epoch())
+        fold = self._receipt.fold
+        failure = Failure(error, this.headers, self._receipt.limits, output_begun=fold is not None and fold.begun)
+        wait_s = self._delay_s(failure)
+        self._file(this, error=type(error).__name__, message=str(error), code=error.code, delay_s=wait_s)
+        if wait_s is None:
+            self._dress(error)
+            raise error
+        if wait_s > 0 and self._call.policy.on_retry is not None:
+            self._call.policy.on_retry(self._receipt.attempts[-1])
+        return wait_s
+
+    def _delay_s(self, failure: Failure) -> float | None:
+        if self._request.asks_usage and _refuses_usage_option(failure.error):
+            self._request = self._request.without_usage()
+            self._origin.refuses_usage_option = True
+            self._tries -= 1
+            return 0.0
+        wait_s = delay_s(self._call.policy, failure, self._tries, self._senses.uniform)
+        if wait_s is None or (self._total is not None and self._senses.clock() + wait_s >= self._total.at):
+            return None
+        if self._call.policy.retry_budget is None or is_paid_by_server(failure):
+            return wait_s
+        return wait_s if self._origin.retry_budget.take() else None
+
+    def _dress(self, error: BarechatError) -> None:
+        """Put what the call knows on the error that ends it, and take the key out of what the server said."""
+        receipt = self._receipt
+        last = receipt.attempts[-1]
+        error.attempts = tuple(receipt.attempts)
+        error.cost = receipt.cost
+        error.request_id = last.request_id
+        error.status = last.status if error.status is None else error.status
+        error.partial = receipt.partial()
+        error.args = (self._without_secret(str(error)),)
+        if error.body is not None and self._secret:
+            error.body = error.body.replace(self._secret.encode(), b"***")
+
+    def _file(
+        self,
+        this: _Try,
+        *,
+        error: str | None = None,
+        message: str | None = None,
+        code: str | None = None,
+        delay_s: float | None = None,
+    ) -> None:
+        """Add the attempt to the receipt, at what it cost or, where that isn't known, at the most that it can have."""
+        cost = this.cost
+        if cost is None:
+            cost = FREE if this.sent is False else self._bound()
+        self._receipt.attempts.append(
+            Attempt(
+                number=this.number,
+                client_request_id=this.client_request_id,
+                request_id=next((this.headers[name] for name in _REQUEST_ID_HEADERS if name in this.headers), None),
+                status=this.status,
+                error=error,
+                message=None if message is None else self._without_secret(message),
+                code=code,
+                sent=this.sent,
+                elapsed_s=self._senses.clock() - this.started - this.paused,
+                first_byte_s=None if this.first_byte is None else this.first_byte - this.started,
+                delay_s=delay_s,
+                cost=cost,
+            )
+        )
+
+    def _without_secret(self, text: str) -> str:
+        return text.replace(self._secret, "***") if self._secret else text
+
+    def _bound(self) -> Cost:
+        request = self._request
+        return bound(request.payload, len(request.body), request.model, self._call.prices, self._today())
+
+    def _today(self) -> Any:
+        return datetime.fromtimestamp(self._senses.epoch(), UTC).date()
+
+
+def _is_stream(head: Head, beginning: bytes, *, ended: bool) -> bool | None:
+    """Say whether a body is a stream of events, whatever its type says; None if it takes more bytes to tell."""
+    start = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"{"):
+        return False
+    if start.startswith(_STREAM_STARTS):
+        return True
+    says_stream = "event-stream" in head.headers.get("content-type", "").lower()
+    if says_stream and start:
+        return True
+    return says_stream if ended or len(start) >= _LONGEST_START else None
+
+
+def _refuses_usage_option(error: BarechatError) -> bool:
+    said = f"{error.param} {error}"
+    return isinstance(error, BadRequest) and ("stream_options" in said or "include_usage" in said)
+
+
+def _delta_of(choice: Any) -> Delta:
+    """Return a whole choice as the one delta of it."""
+    message = choice.message
+    return Delta(
+        index=choice.index,
+        content=message.content,
+        refusal=message.refusal,
+        reasoning=message.reasoning,
+        tool_calls=message.tool_calls,
+        function_call=message.function_call,
+        audio=message.audio,
+        finish_reason=choice.finish_reason,
+        logprobs=choice.logprobs,
+    )

@@ -1,0 +1,212 @@
+"""How the async client moves bytes: aiohttp's connections, with our own timers.
+
+Foreign exceptions become barechat's here, narrowly, each once. What could have reached the server is told with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import aiohttp
+import yarl
+
+from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
+from barechat.exchange import Deadline
+from barechat.settings import proxy_for
+from barechat.transport.common import DRAIN_BYTES, DRAIN_S, deadline_exceeded, merged
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.abc import AbstractStreamWriter
+
+    from barechat.exchange import Send
+
+_MAX_HEADER_BYTES = 65536
+
+
+class AsyncTransport:
+    """Connections to one origin. Each event loop has its own; those of a loop that has ended are dropped."""
+
+    def __init__(self, origin: str) -> None:
+        parts = urlsplit(origin)
+        self._proxy = proxy_for(parts.scheme, parts.hostname or "")
+        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+
+    async def send(self, step: Send) -> AsyncAnswer:
+        """Send a request; return its answer once the head has come.
+
+        Raises:
+            BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
+        """
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        body = _Body(step.body)
+        connect_by, head_by = step.connect_by, step.head_by
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=None if connect_by is None else max(connect_by.at - now, 1e-3), sock_read=None
+        )
+        try:
+            async with asyncio.timeout_at(None if head_by is None else loop.time() + head_by.at - now):
+                response = await self._session(loop).post(
+                    yarl.URL(step.url, encoded=True),
+                    data=body,
+                    headers=step.headers,
+                    allow_redirects=False,
+                    proxy=self._proxy,
+                    timeout=timeout,
+                )
+        except aiohttp.ConnectionTimeoutError as error:
+            assert connect_by is not None  # noqa: S101 - aiohttp was given this very one
+            raise deadline_exceeded(connect_by, sent=False) from error
+        except aiohttp.ClientError as error:
+            raise _translated(error, body.sent) from error
+        except TimeoutError as error:
+            assert head_by is not None  # noqa: S101 - likewise
+            raise deadline_exceeded(head_by, sent=body.sent) from error
+        except OSError as error:
+            raise _translated(error, body.sent) from error
+        return AsyncAnswer(response, loop)
+
+    async def close(self) -> None:
+        """Close the running loop's connections, and drop those of loops that have ended."""
+        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        await self._drop_ended()
+        if session is not None:
+            await session.close()
+
+    def _session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+        session = self._sessions.get(loop)
+        if session is None:
+            session = self._sessions[loop] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),  # how many at once is the caller's choice
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,  # it would read .netrc, and send what it finds there
+                max_line_size=_MAX_HEADER_BYTES,
+                max_field_size=_MAX_HEADER_BYTES,
+            )
+        return session
+
+    async def _drop_ended(self) -> None:
+        for loop in [loop for loop in self._sessions if loop.is_closed()]:
+            await self._sessions.pop(loop).close()
+
+
+class AsyncAnswer:
+    """An answer whose head has come. It goes back to the pool by itself when its body has been read to the end."""
+
+    def __init__(self, response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> None:
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = merged(response.headers.items())
+        self._response = response
+        self._alarm = _Alarm(response, loop)
+
+    async def read(self, by: Deadline | None) -> bytes:
+        """Return whatever bytes have come, b"" at the end.
+
+        Raises:
+            BarechatError: ConnectionFailed or DeadlineExceeded.
+        """
+        alarm = self._alarm
+        alarm.set(by)
+        try:
+            return await self._response.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            if alarm.rung is not None:
+                raise deadline_exceeded(alarm.rung, sent=True) from error
+            raise _translated(error, sent=True) from error
+        finally:
+            alarm.set(None)
+
+    async def drain(self) -> None:
+        """Read the little that may follow the answer, so that the connection can be used again."""
+        by = Deadline(time.monotonic() + DRAIN_S, "idle", DRAIN_S)
+        left = DRAIN_BYTES
+        try:
+            while left > 0:
+                data = await self.read(by)
+                if not data:
+                    return
+                left -= len(data)
+        except BarechatError:
+            return  # the answer is whole; only the connection is lost, and `close` sees to that
+
+    def close(self) -> None:
+        """Close the connection if the body wasn't read to the end."""
+        self._alarm.cancel()
+        self._response.close()
+
+
+class _Alarm:
+    """One timer for all reads of an answer; a deadline that moves on is looked at when the timer wakes."""
+
+    def __init__(self, response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> None:
+        self.rung: Deadline | None = None
+        self._response = response
+        self._loop = loop
+        self._deadline: Deadline | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    def set(self, deadline: Deadline | None) -> None:
+        """Ring at `deadline`, or not at all."""
+        self._deadline = deadline
+        if deadline is not None and (self._timer is None or deadline.at < self._timer_at):
+            self._start(deadline.at)
+
+    def cancel(self) -> None:
+        self._deadline = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _start(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer_at = at
+        self._timer = self._loop.call_later(max(at - time.monotonic(), 0), self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        deadline = self._deadline
+        if deadline is None:
+            return
+        if deadline.at > time.monotonic():
+            self._start(deadline.at)
+            return
+        self.rung = deadline
+        self._response.close()  # wakes the reader up
+
+
+class _Body(aiohttp.Payload):
+    """A request's body that knows whether it has begun to leave."""
+
+    _value: bytes
+    _autoclose = True  # there is nothing to close
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._size = len(data)
+        self.sent: bool | None = False
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._value.decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        self.sent = None
+        await writer.write(self._value)
+
+
+def _translated(error: Exception, sent: bool | None) -> BarechatError:  # noqa: FBT001 - a fact, not a switch
+    """Return what a foreign exception means."""
+    if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
+        return ProtocolBroken(f"the server's answer is not HTTP: {' '.join(error.message.split())[:200]}")
+    if sent is False or isinstance(error, aiohttp.ClientConnectorError):
+        return ConnectionFailed(f"could not connect: {error}. Nothing was sent.", sent=False)
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return ConnectionFailed("the server closed the connection without an answer", sent=sent)
+    return ConnectionFailed(f"the connection broke: {str(error) or type(error).__name__}", sent=sent)

@@ -1,0 +1,299 @@
+"""How the blocking client moves bytes: urllib3's connections, under a watchdog that makes deadlines hold.
+
+Foreign exceptions become barechat's here, narrowly, each once. What could have reached the server is told with them.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import ssl
+import threading
+import time
+from http.client import BadStatusLine, RemoteDisconnected
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
+from urllib3.util import parse_url
+
+from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
+from barechat.exchange import Deadline
+from barechat.settings import proxy_for
+from barechat.transport.common import DRAIN_BYTES, DRAIN_S, deadline_exceeded, merged
+from barechat.transport.watchdog import Flight, Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barechat.exchange import Send
+
+READ_BYTES = 65536  # never bare read1(), which ends silently on a body cut before its Content-Length
+_POOL_SIZE = 256
+
+_current = threading.local()  # .flight: the request that this thread is sending
+
+
+class BlockingTransport:
+    """Connections to one origin, shared by threads; a forked child drops them and makes its own."""
+
+    def __init__(self, origin: str) -> None:
+        self._origin = urlsplit(origin)
+        self._pid = 0
+        self._pool: HTTPConnectionPool | None = None
+        self._lock = threading.Lock()
+
+    def send(self, step: Send) -> BlockingAnswer:
+        """Send a request; return its answer once the head has come.
+
+        Raises:
+            ConnectionFailed, DeadlineExceeded, ProtocolBroken
+        """
+        flight = _current.flight = Flight(step.connect_by, step.head_by)
+        parts = urlsplit(step.url)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        try:
+            response = self._connections().urlopen(
+                "POST",
+                target,
+                body=step.body,
+                headers=step.headers,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=None,
+                preload_content=False,
+                decode_content=False,
+            )
+        except (HTTPError, OSError, ValueError) as error:
+            raise _translated(error, flight) from error
+        finally:
+            _current.flight = None
+            if flight.watch is not None:
+                flight.watch.disarm(flight)
+        return BlockingAnswer(response, flight)
+
+    def close(self) -> None:
+        """Close the connections that nobody is using."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None and self._pid == os.getpid():
+            pool.close()
+
+    def _connections(self) -> HTTPConnectionPool:
+        if self._pool is None or self._pid != os.getpid():
+            with self._lock:
+                if self._pool is None or self._pid != os.getpid():
+                    self._pool, self._pid = (
+                        _pool_for(self._origin.scheme, self._origin.hostname, self._origin.port),
+                        os.getpid(),
+                    )
+        return self._pool
+
+
+class BlockingAnswer:
+    """An answer whose head has come. It goes back to the pool by itself when its body has been read to the end."""
+
+    def __init__(self, response: urllib3.BaseHTTPResponse, flight: Flight) -> None:
+        self.status: int = response.status
+        self.headers: Mapping[str, str] = merged(response.headers.items())
+        self._response = response
+        self._flight = flight
+        self._is_ended = False
+
+    def read(self, by: Deadline | None) -> bytes:
+        """Return whatever bytes have come, b"" at the end.
+
+        Raises:
+            ConnectionFailed, DeadlineExceeded
+        """
+        flight = self._flight
+        watch = flight.watch
+        assert watch is not None  # noqa: S101 - sending has boarded one
+        watch.arm(flight, by)
+        try:
+            data = self._response.read1(READ_BYTES, decode_content=False)
+        except (HTTPError, OSError, ValueError) as error:
+            raise _translated(error, flight) from error
+        finally:
+            watch.disarm(flight)
+        if not data:
+            if flight.expired is not None:
+                raise deadline_exceeded(flight.expired, sent=True)
+            self._is_ended = True
+        return data
+
+    def drain(self) -> None:
+        """Read the little that may follow the answer, so that the connection can be used again."""
+        by = Deadline(time.monotonic() + DRAIN_S, "idle", DRAIN_S)
+        left = DRAIN_BYTES
+        try:
+            while left > 0:
+                data = self.read(by)
+                if not data:
+                    return
+                left -= len(data)
+        except BarechatError:
+            return  # the answer is whole; only the connection is lost, and `close` sees to that
+
+    def close(self) -> None:
+        """Close the connection if the body wasn't read to the end. A reader in another thread wakes up at once."""
+        if not self._is_ended:
+            if self._flight.watch is not None:
+                self._flight.watch.cut(self._flight)
+            self._response.close()
+
+
+class _Watched:
+    """What both kinds of connection add to urllib3's: resolving and connecting by a deadline, and a watch."""
+
+    def board(self: Any) -> Flight:
+        flight: Flight = _current.flight
+        if not hasattr(self, "barechat_watch"):
+            self.barechat_watch = Watch()
+        flight.watch = self.barechat_watch
+        return flight
+
+    def _new_conn(self: Any) -> socket.socket:
+        flight = self.board()
+        try:
+            sock = _connected(self._dns_host, self.port, flight, self.barechat_watch)
+        except (OSError, BarechatError) as error:
+            flight.fault = error
+            raise NewConnectionError(self, str(error)) from error
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return sock
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> None:
+        flight = self.board()
+        if self.sock is not None:
+            flight.watch.attach(_raw(self.sock))
+            flight.watch.arm(flight, flight.head_by)
+            flight.sent = None
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def connect(self: Any) -> None:
+        super().connect()  # type: ignore[misc]
+        flight = self.board()
+        flight.watch.attach(_raw(self.sock))
+        flight.watch.arm(flight, flight.head_by)
+        flight.sent = None
+
+
+class _Http(_Watched, HTTPConnection):
+    pass
+
+
+class _Https(_Watched, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _Http  # pyright: ignore[reportAssignmentType]  # urllib3 types its own the same way
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _Https  # pyright: ignore[reportAssignmentType]  # likewise
+
+
+def _pool_for(scheme: str, host: str | None, port: int | None) -> HTTPConnectionPool:
+    proxy = proxy_for(scheme, host or "")
+    options: dict[str, Any] = {"maxsize": _POOL_SIZE, "block": False}
+    if scheme == "https":
+        options["ssl_context"] = ssl.create_default_context()
+    manager: urllib3.PoolManager
+    if proxy is None:
+        manager = urllib3.PoolManager(**options)
+    else:
+        credentials = parse_url(proxy).auth
+        headers = urllib3.make_headers(proxy_basic_auth=credentials) if credentials else None
+        manager = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return manager.connection_from_host(host, port, scheme)
+
+
+def _connected(host: str, port: int, flight: Flight, watch: Watch) -> socket.socket:
+    """Return a connected socket. The addresses share what time there is, so that one black hole can't take it all."""
+    by = flight.connect_by
+    addresses = _resolved(host, port, by)
+    fault: OSError | None = None
+    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        left = None if by is None else by.at - time.monotonic()
+        if left is not None and left <= 0:
+            break
+        sock = socket.socket(family, kind, protocol)
+        try:
+            sock.settimeout(None if left is None else left / (len(addresses) - position))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            fault = error
+            continue
+        sock.settimeout(None)
+        watch.attach(sock)
+        watch.arm(flight, by)  # TLS and a proxy's CONNECT are still to come
+        return sock
+    if by is not None and (fault is None or isinstance(fault, TimeoutError)):
+        raise deadline_exceeded(by, sent=False)
+    raise fault or OSError(f"{host} has no address")
+
+
+def _resolved(host: str, port: int, by: Deadline | None) -> list[Any]:
+    """Resolve a name in a thread that can be left behind: getaddrinfo takes no deadline."""
+    if by is None or _is_address(host):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except OSError as error:
+            answers.put(error)
+
+    threading.Thread(target=resolve, name="barechat-resolve", daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(by.at - time.monotonic(), 0))
+    except queue.Empty:
+        raise deadline_exceeded(by, sent=False) from None
+    if isinstance(answer, OSError):
+        raise answer
+    return answer
+
+
+def _is_address(host: str) -> bool:
+    return host.replace(".", "").isdigit() or ":" in host
+
+
+def _raw(sock: Any) -> socket.socket:
+    """Return the socket itself, from within urllib3's TLS-in-TLS."""
+    inner: socket.socket = getattr(sock, "socket", sock)
+    return inner
+
+
+def _translated(error: Exception, flight: Flight) -> BarechatError:
+    """Return what a foreign exception means."""
+    if flight.expired is not None:
+        return deadline_exceeded(flight.expired, sent=flight.sent)
+    if isinstance(flight.fault, BarechatError):
+        return flight.fault
+    cause = flight.fault or error
+    inner = next((part for part in (*error.args, error.__cause__) if isinstance(part, BadStatusLine)), None)
+    if inner is not None and not isinstance(inner, RemoteDisconnected):
+        return ProtocolBroken(f"the server's answer is not HTTP: it begins {inner.args[0][:200]!r}")
+    if flight.sent is False:
+        return ConnectionFailed(f"could not connect: {_why(cause)}. Nothing was sent.", sent=False)
+    if isinstance(error, ProtocolError) and isinstance(error.args[-1], RemoteDisconnected):
+        return ConnectionFailed("the server closed the connection without an answer", sent=flight.sent)
+    return ConnectionFailed(f"the connection broke: {_why(error)}", sent=flight.sent)
+
+
+def _why(error: Exception) -> str:
+    """Return the innermost reason, without urllib3's object addresses."""
+    while error.args and isinstance(error.args[-1], Exception):
+        error = error.args[-1]
+    reason = getattr(error, "reason", None)
+    return str(reason if isinstance(reason, Exception) else error)

@@ -1,0 +1,146 @@
+"""One thread a process that shuts sockets down at their deadlines.
+
+A socket's own timeout bounds one read, so a peer that drips a byte at a time outlives it for ever; and closing a
+socket from another thread waits for its reader. Shutting it down wakes the reader up at once, with an end of file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from barechat.exchange import Deadline
+
+
+class Watch:
+    """A socket's deadline. It belongs to the connection, and is armed by whoever uses that at the time."""
+
+    __slots__ = ("_deadline", "_lock", "_owner", "_sock", "scheduled_at")
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._sock: socket.socket | None = None
+        self._owner: object = None
+        self._deadline: Deadline | None = None
+        self.scheduled_at: float | None = None  # the watchdog's own note
+
+    def attach(self, sock: socket.socket) -> None:
+        """Watch this socket from now on."""
+        with self._lock:
+            self._sock = sock
+
+    def arm(self, owner: Flight, deadline: Deadline | None) -> None:
+        """Shut the socket down at `deadline`, on behalf of `owner`; None for never."""
+        with self._lock:
+            self._owner, self._deadline = owner, deadline
+        if deadline is not None:
+            watchdog().schedule(self, deadline.at)
+
+    def disarm(self, owner: Flight) -> None:
+        """Let the socket be, unless somebody else has armed the watch since."""
+        with self._lock:
+            if self._owner is owner:
+                self._deadline = None
+
+    def cut(self, owner: Flight) -> None:
+        """Shut the socket down now, if it is still `owner`'s."""
+        with self._lock:
+            if self._owner is owner:
+                self._shut_down()
+
+    def expire(self, now: float) -> float | None:
+        """Shut the socket down if its deadline has passed; else return when to look again, or None."""
+        with self._lock:
+            if self._deadline is None:
+                return None
+            if self._deadline.at > now:
+                return self._deadline.at
+            if isinstance(self._owner, Flight):
+                self._owner.expired = self._deadline
+            self._deadline = None
+            self._shut_down()
+            return None
+
+    def _shut_down(self) -> None:
+        if self._sock is not None:
+            with contextlib.suppress(OSError):  # it was closed already
+                # Not the SSLSocket's own method, which would pull the TLS state from under its reader.
+                socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
+
+
+class Flight:
+    """One request's use of a connection: which deadlines hold, and what became of them."""
+
+    __slots__ = ("connect_by", "expired", "fault", "head_by", "sent", "watch")
+
+    def __init__(self, connect_by: Deadline | None, head_by: Deadline | None) -> None:
+        self.connect_by = connect_by
+        self.head_by = head_by
+        self.watch: Watch | None = None
+        self.sent: bool | None = False
+        self.expired: Deadline | None = None
+        self.fault: Exception | None = None
+
+
+class Watchdog:
+    """A heap of moments at which to look at a watch. A later deadline needs no new entry: the old one moves on."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Watch]] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._run, name="barechat-watchdog", daemon=True).start()
+
+    def schedule(self, watch: Watch, at: float) -> None:
+        """See to it that `watch` is looked at by `at`."""
+        scheduled = watch.scheduled_at
+        if scheduled is not None and scheduled <= at:
+            return
+        with self._changed:
+            watch.scheduled_at = at
+            heapq.heappush(self._heap, (at, next(self._numbers), watch))
+            if self._heap[0][2] is watch:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                if not self._heap:
+                    self._changed.wait()
+                    continue
+                at, _, watch = self._heap[0]
+                now = time.monotonic()
+                if at > now:
+                    self._changed.wait(at - now)
+                    continue
+                heapq.heappop(self._heap)
+                if watch.scheduled_at != at:
+                    continue  # an earlier entry took this one's place
+                watch.scheduled_at = None
+                later = watch.expire(now)
+                if later is not None:
+                    watch.scheduled_at = later
+                    heapq.heappush(self._heap, (later, next(self._numbers), watch))
+
+
+_watchdogs: dict[int, Watchdog] = {}
+_starting = threading.Lock()
+
+
+def watchdog() -> Watchdog:
+    """Return this process's watchdog; a forked child gets its own."""
+    pid = os.getpid()
+    found = _watchdogs.get(pid)
+    if found is None:
+        with _starting:
+            found = _watchdogs.get(pid)
+            if found is None:
+                found = _watchdogs[pid] = Watchdog()
+    return found

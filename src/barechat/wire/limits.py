@@ -1,0 +1,86 @@
+"""How the server's headers about limits become numbers.
+
+Sources: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers (resets as Go durations), Azure
+(plain seconds, and -1 for "unknown"), RFC 9110 section 10.2.3 (Retry-After).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING
+
+from barechat.records import RateLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
+_DURATION_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(h|ms|m|s|us|µs|μs|ns)")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_MAX_NUMBER_TEXT = 40  # characters; a real header needs a dozen
+
+
+def duration_s(text: str) -> float | None:
+    """Return a Go duration ("1m30.5s", "12ms") or plain seconds ("7") as seconds; None if it's neither, or negative."""
+    text = text.strip()
+    plain = _number(text)
+    if plain is not None:
+        return plain if 0 <= plain < math.inf else None
+    total, end = 0.0, 0
+    for part in _DURATION_PART.finditer(text):
+        if part.start() != end:
+            return None
+        total += float(part[1]) * _SECONDS[part[2]]
+        end = part.end()
+    return total if end and end == len(text) else None
+
+
+def rate_limits(headers: Mapping[str, str]) -> RateLimits:
+    """Read the x-ratelimit-* headers; `headers` has lower-case names."""
+    if not any(name.startswith("x-ratelimit-") for name in headers):
+        return RateLimits()
+    return RateLimits(
+        limit_requests=_count(headers.get("x-ratelimit-limit-requests")),
+        remaining_requests=_count(headers.get("x-ratelimit-remaining-requests")),
+        reset_requests_s=duration_s(headers.get("x-ratelimit-reset-requests", "")),
+        limit_tokens=_count(headers.get("x-ratelimit-limit-tokens")),
+        remaining_tokens=_count(headers.get("x-ratelimit-remaining-tokens")),
+        reset_tokens_s=duration_s(headers.get("x-ratelimit-reset-tokens", "")),
+    )
+
+
+def server_delay_s(headers: Mapping[str, str], now_epoch_s: float) -> float | None:
+    """Return the delay that the server asks for, in seconds: retry-after-ms, else retry-after; None if unusable.
+
+    Zero, negative, infinite, NaN and garbled delays are unusable. A number too large for a float is inf: it asks for
+    a wait that nobody makes, which is not the same as asking for none.
+    """
+    milliseconds = _number(headers.get("retry-after-ms", "").strip())
+    if milliseconds is not None and milliseconds > 0:
+        return milliseconds / 1000
+    text = headers.get("retry-after", "").strip()
+    seconds = _number(text)
+    if seconds is None and text:
+        seconds = _until(text, now_epoch_s)
+    return seconds if seconds is not None and seconds > 0 else None
+
+
+def _number(text: str) -> float | None:
+    """Return a decimal number; float() alone would also take "nan", "inf" and "1_0"."""
+    return float(text) if len(text) <= _MAX_NUMBER_TEXT and _NUMBER.fullmatch(text) else None
+
+
+def _count(text: str | None) -> int | None:
+    number = _number((text or "").strip())
+    return int(number) if number is not None and 0 <= number < math.inf else None
+
+
+def _until(http_date: str, now_epoch_s: float) -> float | None:
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - 20 ms to import, and seldom needed
+
+    try:
+        when = parsedate_to_datetime(http_date)
+        return when.timestamp() - now_epoch_s
+    except (ValueError, OverflowError, OSError, IndexError, TypeError):
+        return None

@@ -1,0 +1,158 @@
+"""May this be tried again, and after how long.
+
+The policy in one place, pure: what failed and what the server said of it go in, a delay or None comes out.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from barechat.errors import (
+    ApiError,
+    AuthenticationFailed,
+    BadRequest,
+    BarechatError,
+    ConfigurationError,
+    ConnectionFailed,
+    DeadlineExceeded,
+    NotFound,
+    PermissionDenied,
+    QuotaExhausted,
+    StreamTruncated,
+    TooLarge,
+)
+from barechat.records import Attempt, RateLimits  # noqa: TC001 - a public signature resolves at run time
+
+RETRY_STATUSES = frozenset({408, 409, 425, 429, *range(500, 600)} - {501, 505})
+_TOKENS_A_RETRY = 5
+_OK = 200
+_TOO_MANY_REQUESTS = 429
+_CALLERS_FAULT = (AuthenticationFailed, BadRequest, NotFound, PermissionDenied, TooLarge)
+
+Uniform = Callable[[float, float], float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """When a failed attempt is tried again.
+
+    max_attempts: tries in all, the first one included.
+    base_s, cap_s: own delays grow from base_s twofold up to cap_s; each is drawn from the upper half.
+    max_server_delay_s: a longer delay asked for by the server is not waited for; the error carries it.
+    retry_statuses: the statuses that are tried again; x-should-retry overrides them, an exhausted quota never is.
+    resend_after_timeout: whether a request that was sent and timed out is sent again. It may be billed twice.
+    attempt_s: how long one try at a whole reply may take before it counts as timed out (which="first_byte"); None for
+        as long as the whole call may. Streams have first_byte_s and idle_s instead.
+    retry_budget: the token bucket that keeps an outage from being multiplied, for all calls of a client together: a
+        retry takes 5 tokens, a success gives 1 back. None for no such limit.
+    on_retry: called before each wait with the failed `Attempt`; what it raises ends the call.
+    """
+
+    max_attempts: int = 5
+    base_s: float = 1.0
+    cap_s: float = 60.0
+    max_server_delay_s: float = 120.0
+    retry_statuses: frozenset[int] = RETRY_STATUSES
+    resend_after_timeout: bool = False
+    attempt_s: float | None = None
+    retry_budget: int | None = 100
+    on_retry: Callable[[Attempt], None] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "retry_statuses", frozenset(self.retry_statuses))
+        if not isinstance(self.max_attempts, int) or self.max_attempts < 1:
+            raise ConfigurationError(
+                f"RetryPolicy: max_attempts must be a whole number from 1, not {self.max_attempts!r}"
+            )
+        for name in ("base_s", "cap_s", "max_server_delay_s"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, float)) or not value >= 0:
+                raise ConfigurationError(f"RetryPolicy: {name} must be a number of seconds, not {value!r}")
+        if self.attempt_s is not None and not self.attempt_s > 0:
+            raise ConfigurationError(f"RetryPolicy: attempt_s must be above 0 seconds, or None, not {self.attempt_s!r}")
+
+
+class RetryBudget:
+    """A client's bucket of retry tokens, shared by all its calls and threads."""
+
+    def __init__(self, size: int | None) -> None:
+        self._size = size
+        self._tokens = float(size or 0)
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take a retry's tokens; False if there are too few left."""
+        if self._size is None:
+            return True
+        with self._lock:
+            if self._tokens < _TOKENS_A_RETRY:
+                return False
+            self._tokens -= _TOKENS_A_RETRY
+            return True
+
+    def give(self) -> None:
+        """Put a success's token back."""
+        if self._size is not None and self._tokens < self._size:
+            with self._lock:
+                self._tokens = min(self._size, self._tokens + 1)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is known of a failed attempt: the error, the head of the answer, and whether output had been handed on."""
+
+    error: BarechatError
+    headers: Mapping[str, str]
+    limits: RateLimits
+    output_begun: bool
+
+
+def delay_s(policy: RetryPolicy, failure: Failure, number: int, uniform: Uniform) -> float | None:
+    """Return how long to wait before try `number` + 1, or None if there is to be none."""
+    if number >= policy.max_attempts or not _is_curable(policy, failure):
+        return None
+    asked_s = failure.error.retry_after_s
+    if asked_s is not None:
+        if asked_s > policy.max_server_delay_s:
+            return None
+        return asked_s + uniform(0.0, max(0.1 * asked_s, 1.0))
+    ceiling = min(policy.base_s * 2.0 ** min(number - 1, 60), policy.cap_s)
+    own_s = uniform(ceiling / 2, ceiling)
+    full_s = _full_again_s(failure.limits) if failure.error.status == _TOO_MANY_REQUESTS else None
+    return own_s if full_s is None else min(own_s, full_s)
+
+
+def is_paid_by_server(failure: Failure) -> bool:
+    """Say whether the server itself spread its clients out, with a 429 and a delay: such a retry takes no tokens."""
+    return failure.error.status == _TOO_MANY_REQUESTS and failure.error.retry_after_s is not None
+
+
+def _is_curable(policy: RetryPolicy, failure: Failure) -> bool:
+    error = failure.error
+    if failure.output_begun or isinstance(error, QuotaExhausted):
+        return False
+    if isinstance(error, ApiError):
+        word = failure.headers.get("x-should-retry", "").strip().lower()
+        if word in {"true", "false"}:
+            return word == "true"
+        if error.status == _OK:  # an error in a 200's body: its class is all there is to go by
+            return not isinstance(error, _CALLERS_FAULT)
+        return error.status in policy.retry_statuses
+    if isinstance(error, DeadlineExceeded):
+        return error.which != "total" and (error.sent is False or policy.resend_after_timeout)
+    return isinstance(error, (ConnectionFailed, StreamTruncated))
+
+
+def _full_again_s(limits: RateLimits) -> float | None:
+    """Return when what ran out is full again; the wait for one place is never longer than that."""
+    resets = [
+        reset
+        for remaining, reset in (
+            (limits.remaining_requests, limits.reset_requests_s),
+            (limits.remaining_tokens, limits.reset_tokens_s),
+        )
+        if remaining == 0 and reset is not None
+    ]
+    return max(resets, default=None)

@@ -1,0 +1,158 @@
+"""How bytes become server-sent events.
+
+The WHATWG standard, to the letter (https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6),
+but for one thing: what isn't UTF-8 is a fault here, where the standard would put U+FFFD into an answer's text.
+
+Bytes may be split anywhere. Time is linear in the bytes fed; memory is bounded by the caps.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from barechat.errors import ProtocolBroken
+
+MAX_LINE_BYTES = 16 * 2**20
+MAX_EVENT_BYTES = 64 * 2**20
+
+_MAX_RETRY_DIGITS = 18  # more than any clock needs; int() of a megabyte of digits would take minutes
+
+_BOM = b"\xef\xbb\xbf"
+_LINE_END = re.compile(r"\r\n|\r|\n")  # and nothing else: not str.splitlines, which splits at U+2028 too
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One dispatched event.
+
+    `event` is "message" unless the server named it; `id` is the last one that the stream gave; `retry_ms` is this
+    event's own reconnection time, if it carried one.
+    """
+
+    data: str
+    event: str = "message"
+    id: str = ""
+    retry_ms: int | None = None
+
+
+class Decoder:
+    """Turn bytes into events: `feed` what came, `close` at the end.
+
+    `fault` is set as soon as the bytes stop being a stream of events (not UTF-8, or past a cap). The events before
+    the fault are handed out first: `feed` raises it at once only if it has none to give, else at the next call.
+    """
+
+    def __init__(self, *, max_line_bytes: int = MAX_LINE_BYTES, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
+        self.fault: ProtocolBroken | None = None
+        self._max_line_bytes = max_line_bytes
+        self._max_event_bytes = max_event_bytes
+        self._pending = bytearray()  # a line whose end hasn't come
+        self._at_start = True
+        self._after_cr = False  # a CR ended the last line: an LF that follows belongs to it
+        self._data: list[str] = []
+        self._data_size = 0
+        self._event = ""
+        self._id = ""
+        self._retry_ms: int | None = None
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that `data` completes.
+
+        Raises:
+            ProtocolBroken: the stream was at fault already, or is now and there is no event to return first.
+        """
+        if self.fault is not None:
+            raise self.fault
+        events: list[Event] = []
+        try:
+            self._take_lines(self._complete_lines(data), events)
+        except ProtocolBroken as fault:
+            self.fault = fault
+            if not events:
+                raise
+        return events
+
+    def close(self) -> None:
+        """End the stream: an event that the end cuts off is dropped, as the standard says.
+
+        Raises:
+            ProtocolBroken: a fault that `feed` hadn't raised yet.
+        """
+        self._pending.clear()
+        self._data.clear()
+        if self.fault is not None:
+            raise self.fault
+
+    def _complete_lines(self, data: bytes) -> bytes:
+        """Return all bytes up to the last line end, that end included; keep the rest."""
+        if self._after_cr and data:
+            self._after_cr = False
+            data = data.removeprefix(b"\n")
+        last = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+        if not last:
+            self._pending += data
+            self._check_line(len(self._pending))
+            return b""
+        lines = bytes(self._pending) + data[:last] if self._pending else data[:last]
+        self._pending[:] = data[last:]
+        self._check_line(len(self._pending))
+        self._after_cr = lines.endswith(b"\r")
+        if self._at_start:
+            self._at_start = False
+            lines = lines.removeprefix(_BOM)
+        return lines
+
+    def _check_line(self, size: int) -> None:
+        if size > self._max_line_bytes:
+            raise ProtocolBroken(
+                f"a line of the stream is longer than {self._max_line_bytes} bytes",
+                body=bytes(self._pending[:200]),
+            )
+
+    def _take_lines(self, lines: bytes, events: list[Event]) -> None:
+        """Run the standard's line rules over whole lines, appending what they dispatch."""
+        try:
+            text = lines.decode()
+        except UnicodeDecodeError as error:
+            # A line end is never inside a character, so everything before the broken line is sound.
+            sound = max(lines.rfind(b"\n", 0, error.start), lines.rfind(b"\r", 0, error.start)) + 1
+            self._take_lines(lines[:sound], events)
+            broken = lines[sound : sound + 200]
+            raise ProtocolBroken(f"the stream is not UTF-8: {error.reason} in {broken!r}", body=broken) from error
+        pieces = _LINE_END.split(text) if "\r" in text else text.split("\n")
+        pieces.pop()  # what follows the last line end: nothing
+        for line in pieces:
+            if line.startswith("data: "):
+                self._add_data(line[6:])
+            elif line:
+                self._take_field(line)
+            else:
+                self._dispatch(events)
+
+    def _take_field(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._add_data(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id":
+            if "\0" not in value:
+                self._id = value
+        elif name == "retry" and value.isascii() and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
+            self._retry_ms = int(value)
+
+    def _add_data(self, value: str) -> None:
+        self._data.append(value)
+        self._data_size += len(value)
+        if self._data_size > self._max_event_bytes:
+            raise ProtocolBroken(f"an event of the stream is longer than {self._max_event_bytes} bytes")
+
+    def _dispatch(self, events: list[Event]) -> None:
+        if self._data:
+            events.append(Event("\n".join(self._data), self._event or "message", self._id, self._retry_ms))
+            self._data.clear()
+            self._data_size = 0
+        self._event = ""
+        self._retry_ms = None

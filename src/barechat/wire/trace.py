@@ -1,0 +1,86 @@
+"""What a trace tells of a call: each request, answer, piece of a body and wait, with every secret masked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+from barechat.records import Record
+from barechat.wire.request import mask
+
+
+class TraceEvent(Record, frozen=True):
+    """One thing that happened on the wire.
+
+    kind: request (url, headers, body as handed to the transport), head (status, headers), body (bytes after
+    de-chunking, before decompression), wait (delay_s, and the failed try's error in `text`) or end.
+    at: seconds since the epoch. attempt: which try, from 1.
+    """
+
+    kind: Literal["request", "head", "body", "wait", "end"]
+    at: float
+    attempt: int
+    url: str = ""
+    status: int = 0
+    headers: Mapping[str, str] = {}
+    body: bytes = b""
+    delay_s: float = 0.0
+    text: str = ""
+
+
+Trace = Callable[[TraceEvent], None]
+
+
+class Tracer:
+    """Tell a trace function what happens in one call; without one, tell nobody."""
+
+    def __init__(self, trace: Trace, epoch: Callable[[], float], key: str) -> None:
+        self._trace = trace
+        self._epoch = epoch
+        self._key = key.encode()
+        self._attempt = 0
+
+    def request(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
+        """Tell of a request; it begins an attempt."""
+        self._attempt += 1
+        self._tell("request", url=url, headers=mask(headers), body=self._masked(body))
+
+    def head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Tell of an answer's status and headers."""
+        self._tell("head", status=status, headers=mask(headers))
+
+    def body(self, data: bytes) -> None:
+        """Tell of a piece of an answer's body; empty at its end."""
+        self._tell("body" if data else "end", body=self._masked(data))
+
+    def wait(self, delay_s: float, text: str) -> None:
+        """Tell of a wait before the next try, and why."""
+        self._tell("wait", delay_s=delay_s, text=text)
+
+    def _masked(self, data: bytes) -> bytes:
+        return data.replace(self._key, b"***") if self._key else data
+
+    def _tell(self, kind: Literal["request", "head", "body", "wait", "end"], **facts: object) -> None:
+        self._trace(TraceEvent(kind=kind, at=self._epoch(), attempt=self._attempt, **facts))  # type: ignore[arg-type]
+
+
+def as_text(event: TraceEvent) -> str:
+    """Return an event as the lines that `barechat ask --wire` prints, each marked with its direction."""
+    if event.kind == "request":
+        lines = [f"POST {event.url}", *(f"{name}: {value}" for name, value in event.headers.items()), ""]
+        return _marked("> ", [*lines, *_lines(event.body)])
+    if event.kind == "head":
+        return _marked("< ", [f"HTTP {event.status}", *(f"{n}: {v}" for n, v in event.headers.items()), ""])
+    if event.kind == "body":
+        return _marked("< ", _lines(event.body))
+    if event.kind == "wait":
+        return f"* attempt {event.attempt} failed: {event.text}\n* next try in {event.delay_s:.2f} s\n"
+    return "* end of the answer\n"
+
+
+def _lines(data: bytes) -> list[str]:
+    return data.decode("utf-8", "backslashreplace").splitlines()
+
+
+def _marked(mark: str, lines: list[str]) -> str:
+    return "".join(f"{mark}{line}\n" for line in lines)
