@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 class AsyncClient(BaseClient):
     """A client for asyncio. Each event loop that uses it has connections of its own; close it where it was used."""
 
-    _transport: AsyncTransport | None = None
-
     async def chat(
         self,
         messages: wire.Messages,
@@ -74,8 +72,7 @@ class AsyncClient(BaseClient):
 
     async def close(self) -> None:
         """Same as Client.close, awaited. It closes the connections of the running event loop."""
-        if self._transport is not None:
-            await self._transport.close()
+        await self._transport.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -90,11 +87,12 @@ class AsyncClient(BaseClient):
         assert drive.receipt.reply is not None  # noqa: S101 - an exchange ends with a reply or an error
         return drive.receipt.reply
 
-    def _drive(self, call: Call) -> AsyncDrive:
-        if self._transport is None:
-            from barechat.transport.asynchronous import AsyncTransport  # noqa: PLC0415 - aiohttp takes 0.2 s to import
+    def _made_transport(self) -> AsyncTransport:
+        from barechat.transport.asynchronous import AsyncTransport  # noqa: PLC0415 - Client needs no aiohttp
 
-            self._transport = AsyncTransport(self._endpoint.base)
+        return AsyncTransport(self._endpoint.base)
+
+    def _drive(self, call: Call) -> AsyncDrive:
         receipt = Receipt(call)
         story = exchange(call, receipt, self._origin, SENSES)
         return AsyncDrive(story, receipt, self._file, self._tracer(), self._transport.send, asyncio.sleep)

@@ -87,6 +87,7 @@ class BaseClient:
         self._prices = Prices.builtin().with_aliases(price_as) if price_as else Prices.builtin()
         self._origin = Origin(RetryBudget(self.retry.retry_budget))
         self._cost = CostTracker(self._prices)
+        self._transport = self._made_transport()
 
     @classmethod
     def azure(
@@ -184,6 +185,9 @@ class BaseClient:
             tags={**self.tags, **(tags or {})},
         )
 
+    def _made_transport(self) -> Any:
+        raise NotImplementedError  # each client brings its own
+
     def _tracer(self) -> Tracer | None:
         return None if self._trace is None else Tracer(self._trace, SENSES.epoch, self._endpoint.key)
 
@@ -193,8 +197,6 @@ class BaseClient:
 
 class Client(BaseClient):
     """A client that blocks. Thread-safe; survives fork; use it as a context manager, or `close` it at the end."""
-
-    _transport: BlockingTransport | None = None
 
     def chat(
         self,
@@ -268,8 +270,7 @@ class Client(BaseClient):
 
     def close(self) -> None:
         """Close the connections that no call is using. The client can still be used; it connects anew."""
-        if self._transport is not None:
-            self._transport.close()
+        self._transport.close()
 
     def __enter__(self) -> Self:
         return self
@@ -284,11 +285,12 @@ class Client(BaseClient):
         assert drive.receipt.reply is not None  # noqa: S101 - an exchange ends with a reply or an error
         return drive.receipt.reply
 
-    def _drive(self, call: Call) -> Drive:
-        if self._transport is None:
-            from barechat.transport.blocking import BlockingTransport  # noqa: PLC0415 - urllib3 takes 0.1 s to import
+    def _made_transport(self) -> BlockingTransport:
+        from barechat.transport.blocking import BlockingTransport  # noqa: PLC0415 - AsyncClient needs no urllib3
 
-            self._transport = BlockingTransport(self._endpoint.base)
+        return BlockingTransport(self._endpoint.base)
+
+    def _drive(self, call: Call) -> Drive:
         receipt = Receipt(call)
         story = exchange(call, receipt, self._origin, SENSES)
         return Drive(story, receipt, self._file, self._tracer(), self._transport.send, time.sleep)

@@ -77,9 +77,9 @@ class Cost(Record, frozen=True):
         some = [cost for cost in costs if cost.picodollars != 0]
         if len(some) <= 1:
             return some[0] if some else FREE
-        certainty: Certainty = max((cost.certainty for cost in some), key=_LESS_SURE.index)
+        least_sure = max(some, key=lambda cost: _LESS_SURE.index(cost.certainty))
         amounts = [cost.picodollars for cost in some if cost.picodollars is not None]
-        return Cost(picodollars=sum(amounts) if len(amounts) == len(some) else None, certainty=certainty)
+        return Cost(picodollars=sum(amounts) if len(amounts) == len(some) else None, certainty=least_sure.certainty)
 
     def __format__(self, spec: str) -> str:
         usd = self.usd

@@ -43,9 +43,7 @@ class BlockingTransport:
 
     def __init__(self, origin: str) -> None:
         self._origin = urlsplit(origin)
-        self._pid = 0
-        self._pool: HTTPConnectionPool | None = None
-        self._lock = threading.Lock()
+        self._pool: tuple[int, HTTPConnectionPool] | None = None  # and the process that made it
 
     def send(self, step: Send) -> BlockingAnswer:
         """Send a request; return its answer once the head has come.
@@ -79,20 +77,17 @@ class BlockingTransport:
 
     def close(self) -> None:
         """Close the connections that nobody is using."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None and self._pid == os.getpid():
-            pool.close()
+        held, self._pool = self._pool, None
+        if held is not None and held[0] == os.getpid():
+            held[1].close()
 
     def _connections(self) -> HTTPConnectionPool:
-        if self._pool is None or self._pid != os.getpid():
-            with self._lock:
-                if self._pool is None or self._pid != os.getpid():
-                    self._pool, self._pid = (
-                        _pool_for(self._origin.scheme, self._origin.hostname, self._origin.port),
-                        os.getpid(),
-                    )
-        return self._pool
+        # No lock: a fork could copy it locked. Of two pools made at once, one is used once and forgotten.
+        held, pid = self._pool, os.getpid()
+        if held is None or held[0] != pid:
+            origin = self._origin
+            held = self._pool = (pid, _pool_for(origin.scheme, origin.hostname or "", origin.port))
+        return held[1]
 
 
 class BlockingAnswer:
@@ -200,8 +195,8 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https  # pyright: ignore[reportAssignmentType]  # likewise
 
 
-def _pool_for(scheme: str, host: str | None, port: int | None) -> HTTPConnectionPool:
-    proxy = proxy_for(scheme, host or "")
+def _pool_for(scheme: str, host: str, port: int | None) -> HTTPConnectionPool:
+    proxy = proxy_for(scheme, host)
     options: dict[str, Any] = {"maxsize": _POOL_SIZE, "block": False}
     if scheme == "https":
         options["ssl_context"] = ssl.create_default_context()

@@ -96,7 +96,7 @@ class Watchdog:
         self._heap: list[tuple[float, int, Watch]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
-        threading.Thread(target=self._run, name="barechat-watchdog", daemon=True).start()
+        self._is_running = False
 
     def schedule(self, watch: Watch, at: float) -> None:
         """See to it that `watch` is looked at by `at`."""
@@ -106,6 +106,9 @@ class Watchdog:
         with self._changed:
             watch.scheduled_at = at
             heapq.heappush(self._heap, (at, next(self._numbers), watch))
+            if not self._is_running:
+                self._is_running = True
+                threading.Thread(target=self._run, name="barechat-watchdog", daemon=True).start()
             if self._heap[0][2] is watch:
                 self._changed.notify()
 
@@ -131,16 +134,10 @@ class Watchdog:
 
 
 _watchdogs: dict[int, Watchdog] = {}
-_starting = threading.Lock()
 
 
 def watchdog() -> Watchdog:
     """Return this process's watchdog; a forked child gets its own."""
-    pid = os.getpid()
+    pid = os.getpid()  # and no lock, which a fork could copy locked
     found = _watchdogs.get(pid)
-    if found is None:
-        with _starting:
-            found = _watchdogs.get(pid)
-            if found is None:
-                found = _watchdogs[pid] = Watchdog()
-    return found
+    return found if found is not None else _watchdogs.setdefault(pid, Watchdog())

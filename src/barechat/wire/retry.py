@@ -5,7 +5,6 @@ The policy in one place, pure: what failed and what the server said of it go in,
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -75,28 +74,28 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """A client's bucket of retry tokens, shared by all its calls and threads."""
+    """A client's bucket of retry tokens, shared by all its calls and threads.
+
+    Without a lock, which a fork could copy locked: an update that is lost now and then costs a token.
+    """
 
     def __init__(self, size: int | None) -> None:
         self._size = size
-        self._tokens = float(size or 0)
-        self._lock = threading.Lock()
+        self._tokens = size or 0
 
     def take(self) -> bool:
         """Take a retry's tokens; False if there are too few left."""
         if self._size is None:
             return True
-        with self._lock:
-            if self._tokens < _TOKENS_A_RETRY:
-                return False
-            self._tokens -= _TOKENS_A_RETRY
-            return True
+        if self._tokens < _TOKENS_A_RETRY:
+            return False
+        self._tokens -= _TOKENS_A_RETRY
+        return True
 
     def give(self) -> None:
         """Put a success's token back."""
         if self._size is not None and self._tokens < self._size:
-            with self._lock:
-                self._tokens = min(self._size, self._tokens + 1)
+            self._tokens += 1
 
 
 @dataclass(frozen=True)

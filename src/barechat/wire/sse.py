@@ -67,6 +67,7 @@ class Decoder:
         events: list[Event] = []
         try:
             self._take_lines(self._complete_lines(data), events)
+            self._check_line(len(self._pending))
         except ProtocolBroken as fault:
             self.fault = fault
             if not events:
@@ -92,11 +93,9 @@ class Decoder:
         last = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not last:
             self._pending += data
-            self._check_line(len(self._pending))
             return b""
         lines = bytes(self._pending) + data[:last] if self._pending else data[:last]
         self._pending[:] = data[last:]
-        self._check_line(len(self._pending))
         self._after_cr = lines.endswith(b"\r")
         if self._at_start:
             self._at_start = False
@@ -122,19 +121,27 @@ class Decoder:
             raise ProtocolBroken(f"the stream is not UTF-8: {error.reason} in {broken!r}", body=broken) from error
         pieces = _LINE_END.split(text) if "\r" in text else text.split("\n")
         pieces.pop()  # what follows the last line end: nothing
+        data = self._data
         for line in pieces:
             if line.startswith("data: "):
-                self._add_data(line[6:])
+                data.append(line[6:])
+                self._grow(len(line))
             elif line:
                 self._take_field(line)
             else:
-                self._dispatch(events)
+                if data:
+                    events.append(Event("\n".join(data), self._event or "message", self._id, self._retry_ms))
+                    data.clear()
+                    self._data_size = 0
+                self._event = ""
+                self._retry_ms = None
 
     def _take_field(self, line: str) -> None:
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         if name == "data":
-            self._add_data(value)
+            self._data.append(value)
+            self._grow(len(value))
         elif name == "event":
             self._event = value
         elif name == "id":
@@ -143,16 +150,7 @@ class Decoder:
         elif name == "retry" and value.isascii() and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
             self._retry_ms = int(value)
 
-    def _add_data(self, value: str) -> None:
-        self._data.append(value)
-        self._data_size += len(value)
+    def _grow(self, size: int) -> None:
+        self._data_size += size
         if self._data_size > self._max_event_bytes:
             raise ProtocolBroken(f"an event of the stream is longer than {self._max_event_bytes} bytes")
-
-    def _dispatch(self, events: list[Event]) -> None:
-        if self._data:
-            events.append(Event("\n".join(self._data), self._event or "message", self._id, self._retry_ms))
-            self._data.clear()
-            self._data_size = 0
-        self._event = ""
-        self._retry_ms = None
