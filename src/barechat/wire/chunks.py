@@ -111,12 +111,7 @@ class Fold:
                 return
             raise ProtocolBroken(f"an event's choices are no list: {str(choices)[:200]!r}")
         for raw in choices:
-            if not isinstance(raw, dict):
-                raise ProtocolBroken(f"a choice of an event is not an object: {str(raw)[:200]!r}")
-            index = _index(raw.get("index", 0), self._index_limit, "choice")
-            choice = self._choices.get(index)
-            if choice is None:
-                choice = self._choices[index] = _Choice(index)
+            choice = self._choice(raw)
             delta = choice.take_text(raw) or choice.take(raw)
             if delta is not None:
                 deltas.append(delta)
@@ -125,6 +120,16 @@ class Fold:
                     self._size += sum(len(call.function.arguments) for call in delta.tool_calls if call.function)
         if self._size > self._max_bytes:
             raise ProtocolBroken(f"the answer has passed {self._max_bytes} characters")
+
+    def _choice(self, raw: Any) -> _Choice:
+        """Return the choice that an event's choice goes on with."""
+        if not isinstance(raw, dict):
+            raise ProtocolBroken(f"a choice of an event is not an object: {str(raw)[:200]!r}")
+        index = _index(raw.get("index", 0), self._index_limit, "choice")
+        choice = self._choices.get(index)
+        if choice is None:
+            choice = self._choices[index] = _Choice(index)
+        return choice
 
 
 class _Choice:
@@ -239,9 +244,8 @@ class _Choice:
         if not isinstance(raw, dict):
             raise ProtocolBroken(f"a tool call's delta is not an object: {str(raw)[:200]!r}")
         index = raw.get("index")
-        if (
-            index is None
-        ):  # some servers number nothing: an id that is new begins a call, all else goes on with the last
+        if index is None:
+            # Some servers number nothing: an id that is new begins a call, all else goes on with the last one.
             last = max(self.calls, default=0)
             is_new = bool(raw.get("id")) and last in self.calls and self.calls[last].id not in {"", raw["id"]}
             index = last + 1 if is_new else last
