@@ -379,9 +379,14 @@ class _Exchange:
         """Return the reply, with the attempt's cost set from the server's own count where it gave one."""
         reply = reply_of(raw, verdict)
         if reply.usage is not None:
-            tier = reply.service_tier or self._request.payload.get("service_tier")
-            model = reply.model or self._request.model
-            this.cost = self._call.prices.cost(reply.usage, model, tier, self._today())
+            payload, prices = self._request.payload, self._call.prices
+            this.cost = prices.cost(
+                reply.usage,
+                prices.billed_as(self._request.model, reply.model),
+                reply.service_tier or payload.get("service_tier"),
+                self._today(),
+                cache_ttl=(payload.get("prompt_cache_options") or {}).get("ttl"),
+            )
         return reply
 
     def _wait_after(self, this: _Try, error: BarechatError) -> float:

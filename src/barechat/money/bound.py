@@ -1,0 +1,117 @@
+"""What is the most that one attempt at a request can cost, before it is sent.
+
+A token is at least one byte of the request's body, so the body bounds a prompt of text and function tools. What the
+body doesn't hold (an image behind a URL, audio, files) is bounded by the model's context window. The reply is
+bounded by the cap that is sent, else by the model's largest output. The rate is the dearest that may be served:
+any tier, any kind of input token, long context.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from barechat.money.prices import TIERS, most
+from barechat.records import UNPRICED, Cost
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from barechat.money.prices import Prices
+    from barechat.records import Price
+
+FRAMING_TOKENS = 512
+"""For what a server adds around the messages: roles, separators, its own few words about tools."""
+
+_FEES = ("web_search_options", "plugins", "data_sources", "models")
+"""Parameters that let the server bill more than this model's tokens: a fee a search, or another model."""
+
+_TEXT_PARTS = ("text", "refusal")
+_OWN_TOOLS = ("function", "custom")
+
+
+def bound(request: Mapping[str, Any], body_bytes: int, model: str, prices: Prices, on: date) -> Cost:
+    """Return the most that one attempt at `request` can cost on that day; certainty "bound", or unpriced.
+
+    `request` is the JSON body as a mapping, `body_bytes` its length in bytes of UTF-8, unescaped. Unpriced: an
+    unknown model or tier, audio or server-side tools without a price, and sizes that neither the request nor the
+    table bounds. It holds for any server that honours the cap that it was sent.
+    """
+    tiers = prices.tiers(model, on)
+    choices = 1 if request.get("n") is None else _count(request["n"])
+    asked = str(request.get("service_tier") or "auto").lower()
+    if not tiers or choices is None or (asked not in ("auto", "default") and TIERS.get(asked) not in tiers):
+        return UNPRICED
+    if _may_bill_more(request):
+        return UNPRICED
+    costs = [_largest(request, body_bytes, choices, price) for price in tiers.values()]
+    dearest = max(costs, key=lambda cost: cost.picodollars or 0)
+    return UNPRICED if UNPRICED in costs else dearest
+
+
+def _largest(request: Mapping[str, Any], body_bytes: int, choices: int, price: Price) -> Cost:
+    parts = set(_part_types(request))
+    hears, speaks = "input_audio" in parts, _speaks(request)
+    if (hears and price.audio_input_pd is None) or (speaks and price.audio_output_pd is None):
+        return UNPRICED
+    prompt = _prompt_tokens(body_bytes, price, beyond_text=bool(parts.difference(_TEXT_PARTS)))
+    reply = _reply_tokens(request, price)
+    if prompt is None or reply is None:
+        return UNPRICED
+    if request.get("prediction") is not None:
+        # Rejected predictions are billed as output, and whether they count against the cap isn't documented.
+        reply += body_bytes
+    served = [price]
+    if price.long_context_over is not None and price.long_context is not None and prompt > price.long_context_over:
+        served.append(price.long_context)
+    return max(
+        (Cost(picodollars=most(row, prompt, reply * choices), certainty="bound", price=row) for row in served),
+        key=lambda cost: cost.picodollars or 0,
+    )
+
+
+def _prompt_tokens(body_bytes: int, price: Price, *, beyond_text: bool) -> int | None:
+    window = price.context_window
+    if beyond_text:
+        return None if window is None else window * price.image_factor
+    written = body_bytes + FRAMING_TOKENS
+    return written if window is None else min(written, window)
+
+
+def _reply_tokens(request: Mapping[str, Any], price: Price) -> int | None:
+    """Return the largest reply of one choice: the cap that is sent (of two, the larger), else the model's own."""
+    caps = [_count(request.get(name)) for name in ("max_completion_tokens", "max_tokens")]
+    sent = max((cap for cap in caps if cap is not None), default=None)
+    return next((size for size in (sent, price.max_output, price.context_window) if size is not None), None)
+
+
+def _may_bill_more(request: Mapping[str, Any]) -> bool:
+    options = request.get("prompt_cache_options")
+    ttl = options.get("ttl") if isinstance(options, Mapping) else None
+    return (
+        any(request.get(name) is not None for name in _FEES)
+        or any(tool.get("type") not in _OWN_TOOLS for tool in _mappings(request.get("tools")))
+        or ttl not in (None, "30m")  # longer cache writes are dearer; the table has the price of 30 minutes
+    )
+
+
+def _speaks(request: Mapping[str, Any]) -> bool:
+    modalities = request.get("modalities")
+    return request.get("audio") is not None or (isinstance(modalities, list | tuple) and "audio" in modalities)
+
+
+def _part_types(request: Mapping[str, Any]) -> Iterator[str]:
+    for message in _mappings(request.get("messages")):
+        if message.get("audio") is not None:
+            yield "input_audio"  # an earlier spoken reply, named by its id
+        for part in _mappings(message.get("content")):
+            yield str(part.get("type"))
+
+
+def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
+    if isinstance(value, list | tuple):
+        yield from (item for item in value if isinstance(item, Mapping))
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

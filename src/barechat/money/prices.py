@@ -1,0 +1,221 @@
+"""What did these tokens cost: from the served model, its tier and the day, in picodollars, and how sure that is.
+
+Three rules:
+
+- A name is known by its whole, never by a part: exactly, as a dated snapshot of a priced model, behind the prefix
+  of a provider that charges OpenAI's prices, or by the caller's aliases.
+- What isn't known is unpriced, never $0 and never another's price.
+- Money is integers of picodollars: a dollar a million tokens is 1,000,000 of them a token.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from barechat.errors import ConfigurationError
+from barechat.money.table import Table, read_table
+from barechat.records import UNPRICED, Cost, Price, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barechat.records import Certainty
+
+PREFIXES = ("openrouter/openai/", "openai/", "azure/")
+"""Before a model's name, these don't change its price: gateways write `openai/` for OpenAI's own API, OpenRouter
+passes OpenAI's prices on, and `azure/` is LiteLLM's for deployments whose global kind costs the same. Anybody else's
+prefix is a price that we don't know."""
+
+TIERS = {
+    "": "standard",
+    "auto": "standard",
+    "default": "standard",
+    "standard": "standard",
+    "flex": "flex",
+    "batch": "batch",
+    "priority": "priority",
+    "fast": "priority",  # priority's name since 2026-07-30
+}
+"""The tiers as the API names them, and as the table does. Any other is unpriced (`scale`, for one, is paid ahead)."""
+
+_SNAPSHOT = re.compile(
+    r"(?P<family>.+)-(?:(?P<year>20\d\d)(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)|(?P<mm>\d\d)(?P<dd>\d\d))",
+    re.ASCII,
+)
+
+
+class Prices:
+    """A price table and the names by which it is asked. Never changes; safe to share; pickles."""
+
+    def __init__(self, table: Table, aliases: Mapping[str, str] | None = None) -> None:
+        self._table = table
+        self._aliases = dict(aliases or {})
+
+    @staticmethod
+    def builtin() -> Prices:
+        """Return barechat's own table, read once a process. Source: `prices.json` in this package."""
+        return _builtin()
+
+    @classmethod
+    def read(cls, text: bytes | str) -> Prices:
+        """Read a table of the form of `prices.json`.
+
+        Raises:
+            ConfigurationError: it isn't of that form, or a price isn't a whole number of picodollars a token.
+        """
+        return cls(read_table(text))
+
+    def with_aliases(self, aliases: Mapping[str, str]) -> Prices:
+        """Return the same table, where each key of `aliases` costs what its value costs.
+
+        For Azure's deployments and gateways' own names: `{"my-deployment": "gpt-4o"}`. An alias goes before a model
+        of the same name, since a deployment may be called anything.
+
+        Raises:
+            ConfigurationError: a value is no model of the table.
+        """
+        added = {}
+        for alias, model in aliases.items():
+            target = self.resolve(model)
+            if target is None:
+                raise ConfigurationError(
+                    f"the alias {alias!r} stands for {model!r}, which has no price; name a model of the price table"
+                )
+            added[alias.lower()] = target
+        return Prices(self._table, {**self._aliases, **added})
+
+    def resolve(self, model: str) -> str | None:
+        """Return the model of the table whose prices are `model`'s, or None.
+
+        Case doesn't count: no two models differ by it alone, and Azure's deployments ignore it.
+        """
+        name = model.lower()
+        bare = name.removeprefix(next((prefix for prefix in PREFIXES if name.startswith(prefix)), ""))
+        for known in (name, bare):
+            if known in self._aliases:
+                return self._aliases[known]
+        if bare.startswith("ft:"):
+            # ft:base:organisation:name:id. A fine-tuned model has a price of its own, never its base's.
+            return self._table.names.get(":".join(bare.split(":")[:2]))
+        return self._table.names.get(bare) or self._resolve_snapshot(bare)
+
+    def billed_as(self, asked: str, served: str) -> str:
+        """Return the name to price a reply by: what served it, or what was asked for where only that has an alias.
+
+        A server that names nothing is taken at the caller's word; one that names a model without a price isn't.
+        """
+        if not served or (asked.lower() in self._aliases and self.resolve(served) is None):
+            return asked
+        return served
+
+    def _resolve_snapshot(self, name: str) -> str | None:
+        match = _SNAPSHOT.fullmatch(name)
+        if match is None:
+            return None
+        family, year = match["family"], match["year"]
+        month, day = match["month"] or match["mm"], match["day"] or match["dd"]
+        try:
+            date(int(year or 2000), int(month), int(day))
+        except ValueError:
+            return None
+        # A snapshot with a price of its own has it however its date is written: gpt-4o-0513 isn't billed as gpt-4o.
+        own = re.compile(f"{re.escape(family)}-{year or '20..'}-{month}-{day}")
+        return next(filter(own.fullmatch, self._table.names), None) or self._table.names.get(family)
+
+    def tiers(self, model: str, on: date) -> Mapping[str, Price]:
+        """Return the model's price in each tier that it is sold in on that day, by the table's tier names."""
+        day = on.isoformat()
+        for dated in self._table.history.get(self.resolve(model) or "", ()):
+            if dated.since <= day:
+                return dated.tiers
+        return {}
+
+    def find(self, model: str, tier: str | None, on: date, input_tokens: int = 0) -> Price | None:
+        """Return the price of a request of `input_tokens` to `model`, served in `tier` on that day, or None."""
+        price = self.tiers(model, on).get(TIERS.get((tier or "").lower(), ""))
+        if price is None or price.long_context_over is None or input_tokens <= price.long_context_over:
+            return price
+        return price.long_context
+
+    def cost(self, usage: Usage, model: str, tier: str | None, on: date, *, cache_ttl: str | None = None) -> Cost:
+        """Return what the tokens cost, by the model and `service_tier` that served them and the day (UTC).
+
+        `cache_ttl` is the request's `prompt_cache_options.ttl`. Above its default of 30 minutes, cache writes are
+        dearer, at prices that the table doesn't hold: they are unpriced.
+        """
+        prompt, completion = _largest_counts(usage)
+        price = self.find(model, tier, on, prompt)
+        if price is None or _holds_unpriced(usage, price, cache_ttl):
+            return UNPRICED
+        if not _adds_up(usage):
+            # How such counts divide can't be known: the most that they can mean, each token at its dearest.
+            return Cost(picodollars=most(price, prompt, completion), certainty="bound", price=price)
+        details = usage.prompt_tokens_details
+        cached, written, heard = details.cached_tokens, details.cache_write_tokens, details.audio_tokens
+        spoken = usage.completion_tokens_details.audio_tokens
+        picodollars = (
+            (prompt - cached - written - heard) * price.input_pd
+            + cached * _rate(price.cached_pd, price.input_pd)
+            + written * _rate(price.cache_write_pd, price.input_pd)  # where it has no price, it costs no more
+            + heard * _rate(price.audio_input_pd, 0)
+            + (completion - spoken) * price.output_pd  # reasoning and predictions are inside
+            + spoken * _rate(price.audio_output_pd, 0)
+        )
+        # Some tiers publish no cached price, and sources differ on what is billed: the input price is the most.
+        certainty: Certainty = "bound" if cached and price.cached_pd is None else "exact"
+        return Cost(picodollars=picodollars, certainty=certainty, price=price)
+
+
+@cache
+def _builtin() -> Prices:
+    return Prices.read(resources.files("barechat.money").joinpath("prices.json").read_bytes())
+
+
+def most(price: Price, prompt_tokens: int, completion_tokens: int) -> int:
+    """Return the most, in picodollars, that so many tokens of any kind can cost at this price."""
+    dearest_input = max(price.input_pd, price.cached_pd or 0, price.cache_write_pd or 0, price.audio_input_pd or 0)
+    dearest_output = max(price.output_pd, price.audio_output_pd or 0)
+    return prompt_tokens * dearest_input + completion_tokens * dearest_output
+
+
+def _rate(rate_pd: int | None, otherwise_pd: int) -> int:
+    return otherwise_pd if rate_pd is None else rate_pd
+
+
+def _largest_counts(usage: Usage) -> tuple[int, int]:
+    """Return the prompt's and completion's tokens; where counts contradict one another, the most that they say."""
+    details, reply = usage.prompt_tokens_details, usage.completion_tokens_details
+    parts = (details.cached_tokens, details.cache_write_tokens, details.audio_tokens)
+    prompt = max(usage.prompt_tokens, sum(max(part, 0) for part in parts), 0)
+    rest = usage.total_tokens - max(usage.prompt_tokens, 0)
+    return prompt, max(usage.completion_tokens, reply.reasoning_tokens, reply.audio_tokens, rest, 0)
+
+
+def _adds_up(usage: Usage) -> bool:
+    details, reply = usage.prompt_tokens_details, usage.completion_tokens_details
+    kept = details.cached_tokens + details.cache_write_tokens
+    counts = (
+        details.cached_tokens,
+        details.cache_write_tokens,
+        details.audio_tokens,
+        reply.reasoning_tokens,
+        reply.audio_tokens,
+    )
+    return (
+        min(counts) >= 0
+        and not (details.audio_tokens and kept)  # how much of the audio was cached, the API doesn't say
+        and (usage.prompt_tokens, usage.completion_tokens) == _largest_counts(usage)
+    )
+
+
+def _holds_unpriced(usage: Usage, price: Price, cache_ttl: str | None) -> bool:
+    details, reply = usage.prompt_tokens_details, usage.completion_tokens_details
+    return (
+        (details.audio_tokens > 0 and price.audio_input_pd is None)
+        or (reply.audio_tokens > 0 and price.audio_output_pd is None)
+        or (details.cache_write_tokens > 0 and cache_ttl not in (None, "30m"))
+    )

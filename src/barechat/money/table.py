@@ -1,0 +1,163 @@
+"""How the price table's file is read: JSON with dollars a person can check, into picodollars a token, or a refusal.
+
+The form is that of `prices.json`; its "about" says what each field means. Nothing is rounded: a figure that isn't
+a whole number of picodollars is refused, so that no cost is ever off by a fraction.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import date  # noqa: TC003 - msgspec reads the annotations
+from fractions import Fraction
+from typing import Any
+
+import msgspec
+
+from barechat.errors import ConfigurationError
+from barechat.records import Price, Record
+
+TIERS = ("standard", "flex", "priority", "batch")
+
+_PICODOLLARS_A_TOKEN = 10**6  # for a dollar a million tokens
+_LARGEST_IMAGE_FACTOR = 3  # 2.46 is the largest that OpenAI publishes (the nano models); gpt-4o-mini says its own
+_DECIMAL = re.compile(r"\d{1,12}(\.\d{1,24})?", re.ASCII)
+
+
+class DatedPrices(Record, frozen=True):
+    """The prices of one model's tiers, which hold from the day `since` (YYYY-MM-DD) until the model's next."""
+
+    since: str
+    tiers: dict[str, Price]
+
+
+class Table(Record, frozen=True):
+    """The whole table: each model's prices, newest first, and every name that leads to a model's prices."""
+
+    history: dict[str, tuple[DatedPrices, ...]]
+    names: dict[str, str]
+
+
+class _Strict(msgspec.Struct, forbid_unknown_fields=True):
+    """A misspelt field would be a price that silently isn't there."""
+
+
+class _Tier(_Strict):
+    input: str
+    output: str
+    cached: str | None = None
+    cache_write: str | None = None
+    audio_input: str | None = None
+    audio_output: str | None = None
+
+
+class _LongContext(_Strict):
+    over: int
+    input: str
+    output: str
+
+
+class _Row(_Strict):
+    model: str
+    since: date
+    tiers: dict[str, _Tier]
+    sources: list[str]
+    read: date
+    also: list[str] = []
+    context_window: int | None = None
+    max_output: int | None = None
+    image_factor: int = _LARGEST_IMAGE_FACTOR
+    long_context: _LongContext | None = None
+    note: str = ""
+
+
+class _File(_Strict):
+    about: list[str]
+    sources: dict[str, str]
+    rows: list[_Row]
+
+
+def read_table(text: bytes | str) -> Table:
+    """Read a price table.
+
+    Raises:
+        ConfigurationError: the text isn't of the table's form, or a price isn't a whole number of picodollars.
+    """
+    try:
+        file = msgspec.json.decode(text, type=_File)
+    except msgspec.DecodeError as error:
+        raise ConfigurationError(f"the price table can't be read: {error}") from error
+    history: dict[str, dict[str, DatedPrices]] = {}
+    names: dict[str, str] = {}
+    for row in file.rows:
+        _check(row, file.sources)
+        for name in (row.model, *row.also):
+            if names.setdefault(name.lower(), row.model) != row.model:
+                raise ConfigurationError(f"the price table gives the name {name!r} to two models")
+        dated = history.setdefault(row.model, {})
+        since = row.since.isoformat()
+        if since in dated:
+            raise ConfigurationError(f"the price table has two rows of {row.model} since {since}; keep one")
+        dated[since] = DatedPrices(since=since, tiers={tier: _price(row, tier) for tier in row.tiers})
+    newest_first = {
+        model: tuple(dated[since] for since in sorted(dated, reverse=True)) for model, dated in history.items()
+    }
+    return Table(history=newest_first, names=names)
+
+
+def _check(row: _Row, sources: dict[str, str]) -> None:
+    for tier in row.tiers:
+        if tier not in TIERS:
+            raise ConfigurationError(
+                f"the price table's row {row.model} has a tier {tier!r}; known are {', '.join(TIERS)}"
+            )
+    for source in row.sources:
+        if source not in sources:
+            raise ConfigurationError(
+                f"the price table's row {row.model} names a source {source!r} that it doesn't list"
+            )
+
+
+def _price(row: _Row, tier: str) -> Price:
+    long = row.long_context
+    if long is None:
+        return _rates(row, tier, input_factor="1", output_factor="1")
+    dearer = _rates(row, tier, input_factor=long.input, output_factor=long.output)
+    base = _rates(row, tier, input_factor="1", output_factor="1")
+    return msgspec.structs.replace(base, long_context_over=long.over, long_context=dearer)
+
+
+def _rates(row: _Row, tier: str, *, input_factor: str, output_factor: str) -> Price:
+    listed = row.tiers[tier]
+
+    def rate(kind: str, factor: str) -> Any:
+        dollars = getattr(listed, kind)
+        return None if dollars is None else _picodollars(dollars, factor, f"{row.model}, {tier}, {kind}")
+
+    return Price(
+        model=row.model,
+        tier=tier,
+        since=row.since.isoformat(),
+        input_pd=rate("input", input_factor),
+        output_pd=rate("output", output_factor),
+        cached_pd=rate("cached", input_factor),
+        cache_write_pd=rate("cache_write", input_factor),
+        audio_input_pd=rate("audio_input", input_factor),
+        audio_output_pd=rate("audio_output", output_factor),
+        context_window=row.context_window,
+        max_output=row.max_output,
+        image_factor=row.image_factor,
+        source=f"{', '.join(row.sources)}; read {row.read.isoformat()}",
+    )
+
+
+def _picodollars(dollars: str, factor: str, where: str) -> int:
+    for text in (dollars, factor):
+        if _DECIMAL.fullmatch(text) is None:
+            raise ConfigurationError(f"the price table ({where}) has {text!r} where a decimal number like 2.5 belongs")
+    picodollars = Fraction(dollars) * Fraction(factor) * _PICODOLLARS_A_TOKEN
+    if picodollars.denominator != 1:
+        raise ConfigurationError(
+            f"the price table ({where}) has {dollars} dollars a million tokens times {factor}, "
+            "which is no whole number of picodollars a token"
+        )
+    return picodollars.numerator
