@@ -6,6 +6,7 @@ Foreign exceptions become barechat's here, narrowly, each once. What could have 
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -34,6 +35,8 @@ class AsyncTransport:
     def __init__(self, origin: str) -> None:
         parts = urlsplit(origin)
         self._proxy = proxy_for(parts.scheme, parts.hostname or "")
+        # Our own, as the blocking transport's: aiohttp makes its one when imported, and then knows no SSL_CERT_FILE.
+        self._tls = ssl.create_default_context() if parts.scheme == "https" else True
         self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
 
     async def send(self, step: Send) -> AsyncAnswer:
@@ -82,7 +85,7 @@ class AsyncTransport:
         session = self._sessions.get(loop)
         if session is None:
             session = self._sessions[loop] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),  # how many at once is the caller's choice
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),  # how many at once is the caller's choice
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,  # it would read .netrc, and send what it finds there
