@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from barechat.settings import Caps, Timeouts
     from barechat.wire.request import Endpoint, Request
 
-_ERROR_BODY_BYTES = 64 * 1024  # more than any error needs; what follows isn't read
+_ERROR_BODY_BYTES = 64 * 1024  # more than any error, or blank beginning, needs
 _REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id", "request-id")
 # A gateway that gave up waiting says nothing of what the server behind it did, or bills.
 _STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
@@ -485,7 +485,8 @@ def _is_stream(head: Head, beginning: bytes, *, ended: bool) -> bool | None:
     says_stream = "event-stream" in head.headers.get("content-type", "").lower()
     if says_stream and start:
         return True
-    return says_stream if ended or len(start) >= _LONGEST_START else None
+    is_enough = ended or len(start) >= _LONGEST_START or len(beginning) > _ERROR_BODY_BYTES
+    return says_stream if is_enough else None
 
 
 def _refuses_usage_option(error: BarechatError) -> bool:
