@@ -7,7 +7,6 @@ Source: https://platform.openai.com/docs/api-reference/chat/create. All 37 are h
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
@@ -61,7 +60,7 @@ class _Rule(NamedTuple):
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _is_whole(value: object) -> bool:
@@ -99,7 +98,7 @@ def _objects(most: int | None = None) -> _Rule:
             and all(isinstance(item, Mapping) for item in value)
         )
 
-    return _Rule("a list of " + ("" if most is None else f"1 to {most} ") + "dicts", fits)
+    return _Rule("a list of 1 " + ("or more" if most is None else f"to {most}") + " dicts", fits)
 
 
 def _is_stop(value: Any) -> bool:
@@ -135,7 +134,7 @@ RULES: dict[str, _Rule] = {
     ),
     "modalities": _Rule(
         "a list of 'text' and 'audio'",
-        lambda value: _is_list(value) and len(value) > 0 and all(item in {"text", "audio"} for item in value),
+        lambda value: _is_list(value) and len(value) > 0 and all(map(_one_of("text", "audio").fits, value)),
     ),
     "moderation": _OBJECT,
     "n": _whole(1, 128),
@@ -202,5 +201,8 @@ def _unknown(name: str) -> str:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels
+        text = f"this {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "…"  # noqa: PLR2004 - a line's worth

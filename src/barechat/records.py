@@ -8,7 +8,7 @@ against 1.0 µs for a dataclass), and for the rest too, so that there is one kin
 from __future__ import annotations
 
 from collections.abc import Iterable  # noqa: TC003 - msgspec reads the annotations
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any, Literal
 
 import msgspec
@@ -26,13 +26,14 @@ Certainty = Literal["exact", "bound", "estimate", "unpriced"]
 _LESS_SURE: tuple[Certainty, ...] = ("exact", "bound", "estimate", "unpriced")
 
 PICODOLLARS_PER_DOLLAR = 10**12
+_EXACT = Context(prec=100)  # more than there is money, whatever precision the caller's own decimals have
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all records: frozen, compared by value, made from keywords."""
 
 
-class Price(Record, frozen=True):
+class Price(Record, frozen=True, kw_only=True):
     """One row of the price table, picodollars a token; None where the kind isn't sold.
 
     `long_context` is the row that re-prices the whole request above `long_context_over` input tokens.
@@ -56,7 +57,7 @@ class Price(Record, frozen=True):
     source: str = ""
 
 
-class Cost(Record, frozen=True):
+class Cost(Record, frozen=True, kw_only=True):
     """What something cost: integer picodollars inside, and how sure the figure is.
 
     Formats as dollars: `f"${cost:.6f}"` is "$0.000123", or "$unpriced" when the price isn't known.
@@ -69,7 +70,7 @@ class Cost(Record, frozen=True):
     @property
     def usd(self) -> Decimal | None:
         """The cost in dollars, exactly, or None when unpriced."""
-        return None if self.picodollars is None else Decimal(self.picodollars) / PICODOLLARS_PER_DOLLAR
+        return None if self.picodollars is None else _EXACT.divide(Decimal(self.picodollars), PICODOLLARS_PER_DOLLAR)
 
     @staticmethod
     def sum(costs: Iterable[Cost]) -> Cost:
@@ -95,7 +96,7 @@ FREE = Cost(picodollars=0, certainty="exact")
 UNPRICED = Cost(picodollars=None, certainty="unpriced")
 
 
-class PromptTokensDetails(Record, frozen=True):
+class PromptTokensDetails(Record, frozen=True, kw_only=True):
     """How the prompt's tokens divide; 0 where the server doesn't say."""
 
     cached_tokens: int = 0
@@ -105,7 +106,7 @@ class PromptTokensDetails(Record, frozen=True):
     text_tokens: int = 0
 
 
-class CompletionTokensDetails(Record, frozen=True):
+class CompletionTokensDetails(Record, frozen=True, kw_only=True):
     """How the reply's tokens divide (all are inside completion_tokens); 0 where the server doesn't say."""
 
     reasoning_tokens: int = 0
@@ -115,7 +116,7 @@ class CompletionTokensDetails(Record, frozen=True):
     rejected_prediction_tokens: int = 0
 
 
-class Usage(Record, frozen=True):
+class Usage(Record, frozen=True, kw_only=True):
     """The tokens that the server counted for one call, all its choices together."""
 
     prompt_tokens: int
@@ -125,21 +126,21 @@ class Usage(Record, frozen=True):
     completion_tokens_details: CompletionTokensDetails = CompletionTokensDetails()
 
 
-class Function(Record, frozen=True):
+class Function(Record, frozen=True, kw_only=True):
     """A function to call: its name, and its arguments as the JSON text that the model wrote."""
 
     name: str = ""
     arguments: str = ""
 
 
-class Custom(Record, frozen=True):
+class Custom(Record, frozen=True, kw_only=True):
     """A custom tool to call: its name, and its input as free text."""
 
     name: str = ""
     input: str = ""
 
 
-class ToolCall(Record, frozen=True):
+class ToolCall(Record, frozen=True, kw_only=True):
     """One tool call of a message, or a piece of one in a `Delta` (`index` says which, absent parts are empty)."""
 
     id: str = ""
@@ -160,7 +161,7 @@ class ToolCall(Record, frozen=True):
         }
 
 
-class Message(Record, frozen=True):
+class Message(Record, frozen=True, kw_only=True):
     """The model's message. `tool_calls`, `annotations` and `audio` are None where the server sent none."""
 
     role: str = "assistant"
@@ -186,7 +187,7 @@ class Message(Record, frozen=True):
         return message
 
 
-class Choice(Record, frozen=True):
+class Choice(Record, frozen=True, kw_only=True):
     """One of the reply's `n` choices. `logprobs` is the wire's own dict."""
 
     index: int
@@ -195,7 +196,7 @@ class Choice(Record, frozen=True):
     logprobs: dict[str, Any] | None = None
 
 
-class Delta(Record, frozen=True):
+class Delta(Record, frozen=True, kw_only=True):
     """What one event of a stream added to one choice; a part that it didn't touch is None."""
 
     index: int
@@ -209,7 +210,7 @@ class Delta(Record, frozen=True):
     logprobs: dict[str, Any] | None = None
 
 
-class RateLimits(Record, frozen=True):
+class RateLimits(Record, frozen=True, kw_only=True):
     """The server's own account of its limits; None where it said nothing or that it doesn't know (-1)."""
 
     limit_requests: int | None = None
@@ -220,7 +221,7 @@ class RateLimits(Record, frozen=True):
     reset_tokens_s: float | None = None
 
 
-class Attempt(Record, frozen=True):
+class Attempt(Record, frozen=True, kw_only=True):
     """One try at sending a request, and what became of it.
 
     `error` is the error's class name, or None if the try brought the reply. `sent` is False if the request surely
@@ -242,7 +243,7 @@ class Attempt(Record, frozen=True):
     cost: Cost = FREE
 
 
-class Reply(Record, frozen=True):
+class Reply(Record, frozen=True, kw_only=True):
     """A whole answer, or a stream folded into one.
 
     `cost` covers every attempt that the call took; `attempts` has each one's share. `raw` is the server's object as
@@ -286,7 +287,7 @@ class Reply(Record, frozen=True):
         """
         try:
             return msgspec.json.decode(self.text)
-        except (msgspec.DecodeError, UnicodeEncodeError) as error:
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             raise ValueError(
                 f"the reply (verdict {self.verdict}) is not JSON: {error}; it begins {self.text[:80]!r}"
             ) from error

@@ -6,9 +6,8 @@ HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in either case.
 
 from __future__ import annotations
 
-import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from barechat.errors import ConfigurationError
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 DEFAULT_TOTAL_S: Final = 600.0
+_ENDLESS_S = 1e9  # thirty years; sockets and locks refuse timeouts that are much longer
 
 
 @dataclass(frozen=True, init=False)
@@ -37,7 +37,7 @@ class Timeouts:
     first_byte_s: float | None
     idle_s: float | None
     total_s: float | None
-    stream_total_s: float | None
+    stream_total_s: float | None = field(init=False, repr=False)
 
     def __init__(
         self,
@@ -48,11 +48,11 @@ class Timeouts:
     ) -> None:
         given = {"connect_s": connect_s, "first_byte_s": first_byte_s, "idle_s": idle_s, "total_s": total_s}
         for name, value in given.items():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0):
+            if value is not None and not (_is_number(value) and value > 0):
                 raise ConfigurationError(
                     f"Timeouts: {name} must be a number of seconds above 0, or None, not {value!r}"
                 )
-            object.__setattr__(self, name, None if value is None or value == math.inf else float(value))
+            object.__setattr__(self, name, None if value is None or value > _ENDLESS_S else float(value))
         # The default is told from a given 600 by identity: a stream has no total unless its caller asks for one.
         object.__setattr__(self, "stream_total_s", None if total_s is DEFAULT_TOTAL_S else self.total_s)
 
@@ -63,6 +63,15 @@ class Caps:
 
     body_bytes: int = 64 * 2**20
     line_bytes: int = 16 * 2**20
+
+    def __post_init__(self) -> None:
+        for name, value in (("body_bytes", self.body_bytes), ("line_bytes", self.line_bytes)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigurationError(f"Caps: {name} must be a whole number of bytes above 0, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def api_key(given: str | None, variable: str = "OPENAI_API_KEY") -> str:

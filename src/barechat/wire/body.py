@@ -25,14 +25,14 @@ def plain(value: Any, path: str, depth: int = 0) -> Any:
     """
     if isinstance(value, str):
         return _checked_text(value, path)
-    if value is None or isinstance(value, (bool, int)):
-        if value is not None and not _INT64_MIN <= value <= _UINT64_MAX:
-            raise ParameterError(f"{path} is an integer of more than 64 bits", param=path)
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int):
+        return _checked_whole(value, path)
     if isinstance(value, float):
         if not math.isfinite(value):
             raise ParameterError(f"{path} is {value!r}, which JSON can't carry", param=path)
-        return value
+        return float(value)
     if depth > _MAX_DEPTH:
         raise ParameterError(f"{path[:100]} is nested too deeply, or holds itself", param=path[:100])
     if isinstance(value, (Message, ToolCall)):
@@ -51,18 +51,26 @@ def _key(key: object, path: str) -> str:
     if isinstance(key, str):
         return _checked_text(key, path)
     if isinstance(key, int) and not isinstance(key, bool):
-        return str(key)  # logit_bias: token ids
+        return str(_checked_whole(key, path))  # logit_bias: token ids
     raise ParameterError(f"{path or 'the request'} has the key {key!r}; JSON's keys are strings", param=path)
 
 
+def _checked_whole(number: int, path: str) -> int:
+    if not _INT64_MIN <= number <= _UINT64_MAX:
+        raise ParameterError(f"{path} is or has an integer of more than 64 bits", param=path)
+    return int(number)
+
+
 def _checked_text(text: str, path: str) -> str:
+    if type(text) is not str:  # an enumeration's member or the like, which is written as its plain value
+        text = str.__str__(text)
     if text.isascii():
         return text
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise ParameterError(
-            f"{path} has a lone surrogate at character {error.start}, which UTF-8 can't carry: "
+            f"{path or 'the request'} has a lone surrogate at character {error.start}, which UTF-8 can't carry: "
             "half of an emoji, or a file read with surrogateescape",
             param=path,
         ) from error

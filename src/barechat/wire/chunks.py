@@ -12,7 +12,8 @@ import msgspec
 
 from barechat.errors import BarechatError, ProtocolBroken
 from barechat.records import Custom, Delta, Function, ToolCall
-from barechat.wire.reply import api_error, content_text
+from barechat.usage import read_usage
+from barechat.wire.reply import api_error, as_json, content_text, quoted, reasoning_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ _CHOICE_KEYS = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _DELTA_KEYS = frozenset(
     {"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call", "audio"}
 )
+_AUDIO_TEXTS = frozenset({"data", "transcript"})
 _NOT_FOLDED = frozenset({"choices", "usage", "obfuscation", "object"})
 
 _decode = msgspec.json.Decoder().decode
@@ -36,6 +38,9 @@ class Fold:
     done: the server's [DONE] has come; what follows it is never parsed.
     fault: the error that the stream held, or how it broke the protocol. The deltas before it were handed out.
     begun: the answer has begun, so the call can't be tried again unnoticed.
+
+    Of a choice that breaks the protocol nothing is kept, so what was handed out and what is held are always the same.
+    Memory is bounded: what is kept may not pass `max_bytes` characters of the wire.
     """
 
     def __init__(self, n: int | None = None, *, max_bytes: int = 64 * 2**20) -> None:
@@ -54,9 +59,9 @@ class Fold:
         deltas: list[Delta] = []
         try:
             for event in events:
-                self._take(event, deltas)
-                if self.done:
+                if self.done or self.fault is not None:
                     break
+                self._take(event, deltas)
         except BarechatError as fault:
             self.fault = fault
         if deltas:
@@ -93,43 +98,50 @@ class Fold:
             raise ProtocolBroken(
                 f"an event of the stream is not a JSON object: {data[:200]!r}", body=data[:200].encode()
             )
-        if chunk.get("error") is not None:
+        if chunk.get("error") is not None or (chunk.get("object") == "error" and "choices" not in chunk):
             raise api_error(200, chunk, data)
-        if "choices" in chunk:  # what has none is a vendor's own event
-            self._fold(chunk, deltas)
+        if "choices" in chunk:
+            self._fold(chunk, deltas, len(data))
+        elif read_usage(chunk.get("usage")) is not None:  # some servers' last event is the count and nothing else
+            self._usage = chunk["usage"]
+        # All else without choices is a vendor's own event.
 
-    def _fold(self, chunk: dict[str, Any], deltas: list[Delta]) -> None:
+    def _fold(self, chunk: dict[str, Any], deltas: list[Delta], size: int) -> None:
         usage = chunk.pop("usage", None)
         if usage:
             self._usage = usage  # cumulative where there are several: the last one counts
         choices = chunk.pop("choices")
-        if None in chunk.values() or not chunk.get("id"):
+        values = chunk.values()
+        if None in values or not (chunk.get("id") and chunk.get("model")):
             chunk = {name: value for name, value in chunk.items() if value is not None and value != ""}
+        known = len(self._top)
         self._top.update(chunk)
+        if len(self._top) != known:
+            self._size += size
         if not isinstance(choices, list):
             if choices is None:
                 return
-            raise ProtocolBroken(f"an event's choices are no list: {str(choices)[:200]!r}")
+            raise ProtocolBroken(f"an event's choices are no list: {quoted(choices)}")
         for raw in choices:
             choice = self._choice(raw)
-            delta = choice.take_text(raw) or choice.take(raw)
+            delta = choice.take_text(raw)
+            if delta is None:
+                delta = choice.take(raw)
+                self._size += choice.grew_by(delta, size)
+            else:
+                self._size += len(delta.content or "")
+            self._choices[choice.index] = choice
             if delta is not None:
                 deltas.append(delta)
-                self._size += len(delta.content or "")
-                if delta.tool_calls is not None:
-                    self._size += sum(len(call.function.arguments) for call in delta.tool_calls if call.function)
         if self._size > self._max_bytes:
             raise ProtocolBroken(f"the answer has passed {self._max_bytes} characters")
 
     def _choice(self, raw: Any) -> _Choice:
-        """Return the choice that an event's choice goes on with."""
+        """Return the choice that an event's choice goes on with; a new one isn't kept yet."""
         if not isinstance(raw, dict):
-            raise ProtocolBroken(f"a choice of an event is not an object: {str(raw)[:200]!r}")
+            raise ProtocolBroken(f"a choice of an event is not an object: {quoted(raw)}")
         index = _index(raw.get("index", 0), self._index_limit, "choice")
-        choice = self._choices.get(index)
-        if choice is None:
-            choice = self._choices[index] = _Choice(index)
-        return choice
+        return self._choices.get(index) or _Choice(index)
 
 
 class _Choice:
@@ -143,8 +155,11 @@ class _Choice:
         self.calls: dict[int, _Call] = {}
         self.function_call: _Call | None = None
         self.logprobs: dict[str, list[Any]] = {}
+        self.audio: dict[str, Any] = {}
+        self.audio_texts: dict[str, list[str]] = {}
         self.message: dict[str, Any] = {}
         self.others: dict[str, Any] = {}
+        self.kept_more = False  # than text, of the last event
 
     def take_text(self, raw: dict[str, Any]) -> Delta | None:
         """Fold in what nearly every event is, a piece of text and nothing else; None if this is something more.
@@ -167,30 +182,31 @@ class _Choice:
 
     def take(self, raw: dict[str, Any]) -> Delta | None:
         """Fold one event's choice in; return what it added, or None if that is nothing."""
-        if not raw.keys() <= _CHOICE_KEYS:
-            self.others.update({k: v for k, v in raw.items() if k not in _CHOICE_KEYS and v is not None})
         delta = raw.get("delta")
+        if delta is None:
+            delta = {}
+        elif not isinstance(delta, dict):
+            raise ProtocolBroken(f"a choice's delta is not an object: {quoted(delta)}")
+        content, refusal = content_text(delta.get("content")), content_text(delta.get("refusal"))
+        checked = _checked_calls(delta.get("tool_calls"))
+        reasoning = reasoning_text(delta)
+
+        # All is checked; from here on it is kept.
+        self.kept_more = False
+        self._add("content", content)
+        self._add("refusal", refusal)
+        self._add("reasoning_content", reasoning)
+        calls = tuple(self._add_call(index, call, position) for position, (index, call) in enumerate(checked)) or None
+        function_call = self._add_function_call(delta.get("function_call"))
+        audio = self._add_audio(delta.get("audio"))
+        logprobs = self._add_logprobs(raw.get("logprobs"))
+        self._add_rest(raw, delta)
         reason = raw.get("finish_reason")
-        logprobs = raw.get("logprobs")
-        content = refusal = reasoning = calls = function_call = audio = None
-        if isinstance(delta, dict):
-            content = self._add("content", delta.get("content"))
-            if len(delta) > 1 or content is None:
-                refusal = self._add("refusal", delta.get("refusal"))
-                reasoning = self._add("reasoning_content", delta.get("reasoning_content") or delta.get("reasoning"))
-                calls = self._add_calls(delta.get("tool_calls"))
-                function_call = self._add_function_call(delta.get("function_call"))
-                audio = self._add_audio(delta.get("audio"))
-                self._add_rest(delta)
-        elif delta is not None:
-            raise ProtocolBroken(f"a choice's delta is not an object: {str(delta)[:200]!r}")
         if isinstance(reason, str) and reason:
             self.finish_reason = reason
         else:
             reason = None
-        if logprobs is not None:
-            logprobs = self._add_logprobs(logprobs)
-        if content or refusal or reasoning or calls or function_call or audio or reason is not None:
+        if content or refusal or reasoning or calls or function_call or audio or logprobs or reason:
             return Delta(
                 index=self.index,
                 content=content,
@@ -204,63 +220,73 @@ class _Choice:
             )
         return None
 
+    def grew_by(self, delta: Delta | None, event_size: int) -> int:
+        """Return about how many characters the last event added to what is kept."""
+        size = event_size if self.kept_more else 0
+        if delta is not None:
+            size += len(delta.content or "") + len(delta.refusal or "") + len(delta.reasoning or "")
+            size += len(delta.function_call.arguments) if delta.function_call else 0
+            for call in delta.tool_calls or ():
+                size += len(call.function.arguments) if call.function else 0
+                size += len(call.custom.input) if call.custom else 0
+        return size
+
     def raw(self) -> dict[str, Any]:
-        """Return the choice in the shape of a whole reply's."""
+        """Return the choice in the shape of a whole reply's; nothing in it grows any more."""
         message: dict[str, Any] = {"role": "assistant", "content": None, "refusal": None}
-        message.update(self.message)
+        message.update(_copied(self.message))
         message.update({name: "".join(pieces) for name, pieces in self.texts.items() if pieces})
         if self.calls:
             message["tool_calls"] = [self.calls[index].raw(index) for index in sorted(self.calls)]
         if self.function_call is not None:
             message["function_call"] = self.function_call.function()
+        if self.audio or self.audio_texts:
+            message["audio"] = {**self.audio, **{name: "".join(texts) for name, texts in self.audio_texts.items()}}
         return {
+            **_copied(self.others),
             "index": self.index,
             "message": message,
-            "logprobs": dict(self.logprobs) or None,
+            "logprobs": {name: list(items) for name, items in self.logprobs.items()} or None,
             "finish_reason": self.finish_reason,
-            **self.others,
         }
 
-    def _add(self, name: str, value: Any) -> str | None:
-        if value is None:
-            return None
-        text = value if isinstance(value, str) else content_text(value)
+    def _add(self, name: str, text: str | None) -> None:
         if text is not None:
-            pieces = self.texts.get(name)
-            if pieces is None:
-                self.texts[name] = [text]
-            else:
+            pieces = self.texts.setdefault(name, [])
+            if text or not pieces:  # "" is told from nothing once, not with every event
                 pieces.append(text)
-        return text
 
-    def _add_calls(self, raw: Any) -> tuple[ToolCall, ...] | None:
-        if not raw:
-            return None
-        if not isinstance(raw, list):
-            raise ProtocolBroken(f"a delta's tool_calls are no list: {str(raw)[:200]!r}")
-        return tuple(self._add_call(call) for call in raw)
-
-    def _add_call(self, raw: Any) -> ToolCall:
-        if not isinstance(raw, dict):
-            raise ProtocolBroken(f"a tool call's delta is not an object: {str(raw)[:200]!r}")
-        index = raw.get("index")
+    def _add_call(self, index: int | None, raw: dict[str, Any], position: int) -> ToolCall:
         if index is None:
-            # Some servers number nothing: an id that is new begins a call, all else goes on with the last one.
-            last = max(self.calls, default=0)
-            is_new = bool(raw.get("id")) and last in self.calls and self.calls[last].id not in {"", raw["id"]}
-            index = last + 1 if is_new else last
-        index = _index(index, MAX_INDEX + 1, "tool call")
+            index = _index(self._index_of(raw, position), MAX_INDEX + 1, "tool call")
         call = self.calls.get(index)
         if call is None:
             call = self.calls[index] = _Call()
         return call.take(raw, index)
 
+    def _index_of(self, raw: dict[str, Any], position: int) -> int:
+        """Return the place of a tool call that a server didn't number.
+
+        An id that is new begins a call; so does, without an id, a new name, or a further one in the same event.
+        All else goes on with the last one.
+        """
+        if not self.calls:
+            return 0
+        last = max(self.calls)
+        held, call_id, name = self.calls[last], _identifier(raw.get("id")), _name(raw)
+        if call_id:
+            return last + (held.id not in {"", call_id})
+        return last + (position > 0 or (name != "" and held.name not in {"", name}))
+
     def _add_logprobs(self, raw: Any) -> dict[str, Any] | None:
         if not isinstance(raw, dict):
             return None
-        for name, items in raw.items():
-            if isinstance(items, list):
-                self.logprobs.setdefault(name, []).extend(items)
+        lists = {name: items for name, items in raw.items() if isinstance(items, list)}
+        for name, items in lists.items():
+            self.logprobs.setdefault(name, []).extend(items)
+        if not any(lists.values()):
+            return None
+        self.kept_more = True
         return raw
 
     def _add_function_call(self, raw: Any) -> Function | None:
@@ -271,25 +297,37 @@ class _Choice:
         return self.function_call.take({"function": raw}, 0).function
 
     def _add_audio(self, raw: Any) -> dict[str, Any] | None:
-        if not isinstance(raw, dict):
+        if not isinstance(raw, dict) or not raw:
             return None
-        whole = self.message.setdefault("audio", {})
         for name, value in raw.items():
-            grows = name in {"data", "transcript"} and isinstance(value, str)
-            whole[name] = whole.get(name, "") + value if grows else value
+            if name in _AUDIO_TEXTS and isinstance(value, str):
+                self.audio_texts.setdefault(name, []).append(value)
+            elif value is not None:
+                self.audio[name] = value
+        self.kept_more = True
         return raw
 
-    def _add_rest(self, delta: dict[str, Any]) -> None:
+    def _add_rest(self, raw: dict[str, Any], delta: dict[str, Any]) -> None:
         """Keep the role, and whatever a server adds of its own: lists grow, all else is replaced."""
         role = delta.get("role")
         if isinstance(role, str) and role:
             self.message["role"] = role
-        if delta.keys() <= _DELTA_KEYS:
-            return
-        for name, value in delta.items():
-            if name not in _DELTA_KEYS and value is not None:
-                held = self.message.get(name)
-                self.message[name] = held + value if isinstance(held, list) and isinstance(value, list) else value
+        if not delta.keys() <= _DELTA_KEYS:
+            self._add_others(self.message, delta, _DELTA_KEYS)
+        if not raw.keys() <= _CHOICE_KEYS:
+            self._add_others(self.others, raw, _CHOICE_KEYS)
+
+    def _add_others(self, held: dict[str, Any], added: dict[str, Any], known: frozenset[str]) -> None:
+        for name, value in added.items():
+            if name in known or value is None:
+                continue
+            whole = held.get(name)
+            if isinstance(whole, list) and isinstance(value, list):
+                whole.extend(value)
+                self.kept_more = True
+            else:
+                self.kept_more |= name not in held
+                held[name] = value
 
 
 class _Call:
@@ -303,20 +341,23 @@ class _Call:
         self.pieces: list[str] = []
 
     def take(self, raw: dict[str, Any], index: int) -> ToolCall:
-        call_id, kind = raw.get("id"), raw.get("type")
-        if isinstance(call_id, (str, int)) and call_id != "":
-            self.id = str(call_id)
+        """Fold a piece in; return it, with an id and a name only where they are news."""
+        call_id, kind = _identifier(raw.get("id")), raw.get("type")
+        if call_id in {"", self.id}:
+            call_id = ""
+        else:
+            self.id = call_id
         if isinstance(kind, str) and kind:
             self.type = kind
         function, custom = raw.get("function"), raw.get("custom")
         if isinstance(custom, dict):
             self.is_custom = True
             name, text = self._grow(custom.get("name"), custom.get("input"))
-            return ToolCall(id=self.id, type="custom", custom=Custom(name=name, input=text), index=index)
+            return ToolCall(id=call_id, type="custom", custom=Custom(name=name, input=text), index=index)
         if isinstance(function, dict):
             name, text = self._grow(function.get("name"), function.get("arguments"))
-            return ToolCall(id=self.id, function=Function(name=name, arguments=text), index=index)
-        return ToolCall(id=self.id, type=self.type or "function", index=index)
+            return ToolCall(id=call_id, function=Function(name=name, arguments=text), index=index)
+        return ToolCall(id=call_id, type=self.type or "function", index=index)
 
     def raw(self, index: int) -> dict[str, Any]:
         kind = self.type or ("custom" if self.is_custom else "function")
@@ -327,23 +368,56 @@ class _Call:
         return {"name": self.name, "arguments": "".join(self.pieces)}
 
     def _grow(self, name: Any, text: Any) -> tuple[str, str]:
-        if isinstance(name, str) and name:
+        if isinstance(name, str) and name not in {"", self.name}:
             self.name = name
+        else:
+            name = ""
         if isinstance(text, (dict, list)):
-            text = msgspec.json.encode(text).decode()
+            text = as_json(text)
         piece = text if isinstance(text, str) else ""
         if piece:
             self.pieces.append(piece)
-        return self.name, piece
+        return name, piece
+
+
+def _checked_calls(raw: Any) -> list[tuple[int | None, dict[str, Any]]]:
+    """Return a delta's tool calls, each with its index, or None where the server didn't number it."""
+    if not raw:
+        return []
+    if not isinstance(raw, list):
+        raise ProtocolBroken(f"a delta's tool_calls are no list: {quoted(raw)}")
+    for call in raw:
+        if not isinstance(call, dict):
+            raise ProtocolBroken(f"a tool call's delta is not an object: {quoted(call)}")
+    indexes = [call.get("index") for call in raw]
+    return [
+        (None if index is None else _index(index, MAX_INDEX + 1, "tool call"), call)
+        for index, call in zip(indexes, raw, strict=True)
+    ]
+
+
+def _identifier(value: Any) -> str:
+    """Return a tool call's id as text; some servers number their calls."""
+    return str(value) if isinstance(value, (str, int)) else ""
+
+
+def _name(call: dict[str, Any]) -> str:
+    for kind in ("function", "custom"):
+        body = call.get(kind)
+        if isinstance(body, dict) and isinstance(body.get("name"), str):
+            return str(body["name"])
+    return ""
+
+
+def _copied(held: dict[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, list) else value for name, value in held.items()}
 
 
 def _index(value: Any, limit: int, what: str) -> int:
     if value is None:
         return 0
     if type(value) is not int or not 0 <= value < limit:
-        raise ProtocolBroken(
-            f"the stream names a {what} {str(value)[:40]!r}; it must be a number from 0 to {limit - 1}"
-        )
+        raise ProtocolBroken(f"the stream names a {what} {quoted(value)}; it must be a number from 0 to {limit - 1}")
     return value
 
 

@@ -6,10 +6,12 @@ We ask for neither; some gateways compress all the same.
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 from barechat.errors import ProtocolBroken
 
 _EITHER_HEADER = 32 + zlib.MAX_WBITS  # zlib finds out whether it's gzip or zlib
+_HEAD_BYTES = 2
 _NO_HEADER = -zlib.MAX_WBITS  # some servers' deflate
 
 
@@ -24,8 +26,9 @@ class Inflater:
                 f"the body is encoded as {encoding[:80]!r}, though identity was asked for; "
                 "gzip and deflate are understood"
             )
-        self._decompressor = zlib.decompressobj(_EITHER_HEADER) if names else None
-        self._is_first = True
+        self._is_compressed = bool(names)
+        self._head = b""  # too few bytes to tell which compression it is
+        self._decompressor: Any = None
         self._max_bytes = max_bytes
 
     def feed(self, data: bytes) -> bytes:
@@ -34,24 +37,32 @@ class Inflater:
         Raises:
             ProtocolBroken: the data is no such compression, or grows beyond the cap.
         """
-        if self._decompressor is None or not data:
+        if not self._is_compressed or not data:
             return data
+        if self._decompressor is None:
+            data = self._head = self._head + data
+            if len(data) < _HEAD_BYTES:
+                return b""
+            self._decompressor = _decompressor(data)
         try:
-            out = self._decompress(data)
+            return self._decompress(data)
         except zlib.error as error:
             raise ProtocolBroken(f"the body is not compressed as its headers say: {error}") from error
-        self._is_first = False
-        return out
 
     def _decompress(self, data: bytes) -> bytes:
-        assert self._decompressor is not None  # noqa: S101 - feed has checked
-        try:
-            out = self._decompressor.decompress(data, self._max_bytes + 1)
-        except zlib.error:
-            if not self._is_first:
-                raise
-            self._decompressor = zlib.decompressobj(_NO_HEADER)
-            out = self._decompressor.decompress(data, self._max_bytes + 1)
-        if len(out) > self._max_bytes:
-            raise ProtocolBroken(f"the body decompresses to more than {self._max_bytes} bytes")
+        out = b""
+        while data:
+            out += self._decompressor.decompress(data, self._max_bytes + 1 - len(out))
+            if len(out) > self._max_bytes:
+                raise ProtocolBroken(f"the body decompresses to more than {self._max_bytes} bytes")
+            data = self._decompressor.unused_data
+            if data:  # a gzip body may be several, one after the other (RFC 1952, section 2.2)
+                self._decompressor = zlib.decompressobj(_EITHER_HEADER)
         return out
+
+
+def _decompressor(head: bytes) -> Any:
+    """Return what decompresses a body with this beginning."""
+    is_gzip = head.startswith(b"\x1f\x8b")
+    is_zlib = head[0] & 0x0F == zlib.DEFLATED and int.from_bytes(head[:_HEAD_BYTES], "big") % 31 == 0  # RFC 1950
+    return zlib.decompressobj(_EITHER_HEADER if is_gzip or is_zlib else _NO_HEADER)

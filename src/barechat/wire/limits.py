@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 from barechat.records import RateLimits
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
 
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _DURATION_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(h|ms|m|s|us|µs|μs|ns)")
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
-_MAX_NUMBER_TEXT = 40  # characters; a real header needs a dozen
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
 def duration_s(text: str) -> float | None:
@@ -68,7 +68,7 @@ def server_delay_s(headers: Mapping[str, str], now_epoch_s: float) -> float | No
 
 def _number(text: str) -> float | None:
     """Return a decimal number; float() alone would also take "nan", "inf" and "1_0"."""
-    return float(text) if len(text) <= _MAX_NUMBER_TEXT and _NUMBER.fullmatch(text) else None
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _count(text: str | None) -> int | None:
@@ -81,6 +81,8 @@ def _until(http_date: str, now_epoch_s: float) -> float | None:
 
     try:
         when = parsedate_to_datetime(http_date)
+        if when.tzinfo is None:  # asctime's format names no zone: it is UTC (RFC 9110, section 5.6.7)
+            when = when.replace(tzinfo=UTC)
         return when.timestamp() - now_epoch_s
     except (ValueError, OverflowError, OSError, IndexError, TypeError):
         return None

@@ -5,8 +5,10 @@ Sources: the API's reference; for the errors' many shapes, what servers were see
 
 from __future__ import annotations
 
+import codecs
 import html
 import re
+import reprlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,10 +34,13 @@ from barechat.records import UNPRICED, Choice, Custom, Function, Message, Reply,
 from barechat.usage import read_usage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 BODY_KEPT = 2048  # bytes of a failed answer's body that an error keeps
 _QUOTED = 200
+_OK = 200  # the status that says nothing of an error in the body
+_REPR = reprlib.Repr()  # of any size and depth of a value, in bounded time
+_REPR.maxstring = _REPR.maxother = _REPR.maxlong = _QUOTED
 
 _OWN_END = frozenset({"stop", "tool_calls", "function_call"})
 
@@ -77,8 +82,12 @@ _BY_WORD: dict[str, type[ApiError]] = {
     "unauthorized": AuthenticationFailed,
 }
 _QUOTA_WORDS = frozenset({"insufficientquota", "creditbalanceexhausted"})
-_FILTER_WORDS = frozenset({"contentfilter", "responsibleaipolicyviolation"})
-_TOO_LONG = re.compile(r"context (?:length|window|size)|maximum context|prompt is too long", re.IGNORECASE)
+_QUOTA_WORDS_OF_A_429 = frozenset({"billinghardlimitreached", "billingnotactive", "exceededcurrentquotaerror"})
+_FILTER_WORDS = frozenset({"contentfilter", "contentpolicyviolation", "responsibleaipolicyviolation"})
+_TOO_LONG = re.compile(
+    r"context (?:length|window|size)|maximum context|prompt is too long|input token count", re.IGNORECASE
+)
+_TAG = re.compile(r"(<[^<>]*>)")
 _HINTS: dict[type[ApiError], str] = {
     AuthenticationFailed: "Check the key, and that it belongs to this server.",
     ContentFiltered: "Change the messages; the same ones will be refused again.",
@@ -96,7 +105,7 @@ _HINTS: dict[type[ApiError], str] = {
 def decode_object(body: bytes | str, what: str) -> dict[str, Any]:
     """Parse a JSON object, or raise ProtocolBroken that quotes what stands in its place."""
     try:
-        value = msgspec.json.decode(body)
+        value = msgspec.json.decode(_without_bom(body))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise ProtocolBroken(f"{what} is not JSON: {error}; it begins {_quote(body)}", body=_kept(body)) from error
     if not isinstance(value, dict):
@@ -116,7 +125,7 @@ def read_whole(body: bytes) -> dict[str, Any]:
         raise api_error(200, raw, body)
     choices = raw.get("choices")
     if not isinstance(choices, list) or not choices:
-        if raw.get("object") == "error" or "detail" in raw:
+        if raw.get("object") == "error" or "detail" in raw or isinstance(raw.get("message"), str):
             raise api_error(200, raw, body)
         raise ProtocolBroken(f"the reply has no choices; it begins {_quote(body)}", body=_kept(body))
     for choice in choices:
@@ -128,7 +137,7 @@ def read_whole(body: bytes) -> dict[str, Any]:
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """Return the error that an answer with a status other than 200 stands for, whatever its body is."""
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's redirections
-        target = headers.get("location", "nowhere")
+        target = headers.get("location", "nowhere")[:_QUOTED]
         return ApiError(
             f"the server answered {status}, a redirect to {target}; redirects are not followed, since the key goes "
             "only where it was meant to: set base_url to the server itself",
@@ -136,7 +145,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError
             body=_kept(body),
         )
     try:
-        raw = msgspec.json.decode(body)
+        raw = msgspec.json.decode(_without_bom(body))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raw = _text_of(body)
     return api_error(status, raw, body)
@@ -154,9 +163,9 @@ def api_error(status: int, raw: Any, body: bytes | str) -> ApiError:
     words = {
         _letters(word) for word in (code, kind, _word(inner.get("code")) if isinstance(inner, dict) else None) if word
     }
-    error_class = _class_of(status, code, words, said)
+    error_class = _class_of(_own_status(facts) if status == _OK else status, words, said)
     hint = _HINTS.get(error_class, "")
-    opening = "the server's answer is an error" if status == 200 else f"the server answered {status}"  # noqa: PLR2004 - as above
+    opening = "the server's answer is an error" if status == _OK else f"the server answered {status}"
     known = "" if code is None or code == str(status) else f" ({code})"
     return error_class(
         f"{opening}{known}: {said}{'' if said.endswith(('.', '!', '?')) else '.'} {hint}".rstrip(),
@@ -179,7 +188,7 @@ def verdict_of(raw: Mapping[str, Any], n: int | None, *, ended: bool) -> Verdict
     if "error" in reasons:
         for choice in choices:
             if isinstance(choice.get("error"), dict):
-                raise api_error(200, choice, msgspec.json.encode(choice["error"]))
+                raise api_error(200, choice, as_json(choice["error"]))
         raise StreamTruncated("the server gave up on the answer: a choice's finish_reason is 'error'")
     known = [reason for reason in reasons if isinstance(reason, str) and reason]
     if len(known) < max(n or 1, len(choices)):
@@ -225,7 +234,26 @@ def content_text(value: Any) -> str | None:
         return str(value)
     if isinstance(value, list) and all(isinstance(part, dict) for part in value):
         return "".join(part["text"] for part in value if isinstance(part.get("text"), str))
-    raise ProtocolBroken(f"a message's text is a {type(value).__name__}: {str(value)[:_QUOTED]!r}")
+    raise ProtocolBroken(f"a message's text is a {type(value).__name__}: {quoted(value)}")
+
+
+def reasoning_text(raw: Mapping[str, Any]) -> str | None:
+    """Return a message's or a delta's reasoning, by whichever of its two names the server uses."""
+    value = raw.get("reasoning_content") or raw.get("reasoning")
+    return value if isinstance(value, str) else None
+
+
+def as_json(value: Any) -> str:
+    """Return what the server sent as an object where text belongs, as JSON text."""
+    try:
+        return msgspec.json.encode(value).decode()
+    except RecursionError:
+        return quoted(value)
+
+
+def quoted(value: Any) -> str:
+    """Return any value's repr, cut short."""
+    return _REPR.repr(value)[:_QUOTED]
 
 
 def _choice(raw: Mapping[str, Any], position: int) -> Choice:
@@ -244,7 +272,7 @@ def _message(raw: Mapping[str, Any]) -> Message:
         role=_text(raw.get("role")) or "assistant",
         content=content_text(raw.get("content")),
         refusal=content_text(raw.get("refusal")),
-        reasoning=_text(raw.get("reasoning_content")) or _text(raw.get("reasoning")),
+        reasoning=reasoning_text(raw),
         tool_calls=tuple(_tool_call(call, at) for at, call in enumerate(calls))
         if isinstance(calls, list) and calls
         else None,
@@ -256,7 +284,7 @@ def _message(raw: Mapping[str, Any]) -> Message:
 
 def _tool_call(raw: Any, position: int) -> ToolCall:
     if not isinstance(raw, dict):
-        raise ProtocolBroken(f"a tool call is not an object: {str(raw)[:_QUOTED]!r}")
+        raise ProtocolBroken(f"a tool call is not an object: {quoted(raw)}")
     index, custom = raw.get("index"), raw.get("custom")
     return ToolCall(
         id=_text(raw.get("id")) or "",
@@ -274,7 +302,7 @@ def _function(raw: Any) -> Function | None:
         return None
     arguments = raw.get("arguments")
     if isinstance(arguments, (dict, list)):  # Ollama's own habit, seen through proxies
-        arguments = msgspec.json.encode(arguments).decode()
+        arguments = as_json(arguments)
     return Function(name=_text(raw.get("name")) or "", arguments=_text(arguments) or "")
 
 
@@ -286,14 +314,14 @@ def _text(value: Any) -> str | None:
 
 def _error_facts(raw: Any) -> dict[str, Any]:
     """Return the dict of a server's error that holds its message, code, type and param."""
+    if isinstance(raw, list) and raw and isinstance(raw[0], dict):  # Gemini wraps its error in a list
+        raw = raw[0]
     if not isinstance(raw, dict):
         return {"message": raw}
     error = raw.get("error")
     if isinstance(error, dict):
         return error
-    if error is not None:
-        return {**raw, "message": error if isinstance(error, str) else raw.get("message", error)}
-    return raw
+    return {**raw, "message": raw.get("message") or error}
 
 
 def _said(facts: Mapping[str, Any]) -> str:
@@ -303,17 +331,22 @@ def _said(facts: Mapping[str, Any]) -> str:
         if isinstance(value, str) and value.strip():
             return " ".join(value.split())[:1000]
         if isinstance(value, (dict, list)) and value:
-            return msgspec.json.encode(value).decode()[:1000]
-    return " ".join(str(facts["message"]).split())[:1000] if facts.get("message") is not None else ""
+            return as_json(value)[:1000]
+    message = facts.get("message")
+    return quoted(message) if message else ""
 
 
-def _class_of(status: int, code: str | None, words: set[str], said: str) -> type[ApiError]:
-    if words & _QUOTA_WORDS:
+def _own_status(facts: Mapping[str, Any]) -> int:
+    """Return the status that an error under status 200 names for itself, or 0."""
+    named = (_word(facts.get(name)) for name in ("code", "status_code", "statusCode", "status"))
+    return next((int(word) for word in named if word and re.fullmatch("[45][0-9][0-9]", word)), 0)
+
+
+def _class_of(status: int, words: set[str], said: str) -> type[ApiError]:
+    if words & _QUOTA_WORDS or (status in {0, 429} and words & _QUOTA_WORDS_OF_A_429):
         return QuotaExhausted
     if words & _FILTER_WORDS:
         return ContentFiltered
-    if status == 200:  # noqa: PLR2004 - the status that says nothing of the error
-        status = int(code) if code and re.fullmatch("[45][0-9][0-9]", code) else 0
     found = _BY_STATUS.get(status) or (ServerFailed if status >= 500 else None)  # noqa: PLR2004 - HTTP's server errors
     if found is None and not status:
         found = next((_BY_WORD[word] for word in sorted(words) if word in _BY_WORD), None)
@@ -336,11 +369,29 @@ def _letters(word: str) -> str:
 
 def _text_of(body: bytes) -> str:
     """Return what a body that isn't JSON says to a person: text as it is, HTML without its tags."""
-    text = body[: 16 * BODY_KEPT].decode("utf-8", "replace")
-    if re.match(r"\s*<", text):
-        text = re.sub(r"(?is)<(script|style|head)\b(?!.*<title).*?</\1>|<[^>]*>", " ", text)
-        text = html.unescape(text)
+    text = body[: 16 * BODY_KEPT].decode("utf-8-sig", "replace")
+    if text.lstrip().startswith("<"):
+        text = html.unescape(" ".join(_seen(text)))
     return " ".join(text.split())[:_QUOTED]
+
+
+def _seen(page: str) -> Iterator[str]:
+    """Yield the pieces of an HTML page that a person would see."""
+    hidden = ""  # the element whose text no one sees
+    for position, piece in enumerate(_TAG.split(page)):
+        if position % 2 == 0:  # text; between any two texts is a tag
+            if not hidden:
+                yield piece
+            continue
+        tag = piece[1:-1].strip().lower()
+        if hidden:
+            hidden = "" if tag == f"/{hidden}" else hidden
+        else:
+            hidden = next((name for name in ("script", "style") if tag.startswith(name)), "")
+
+
+def _without_bom(body: bytes | str) -> bytes | str:
+    return body.removeprefix(codecs.BOM_UTF8) if isinstance(body, bytes) else body
 
 
 def _kept(body: bytes | str) -> bytes:

@@ -20,14 +20,21 @@ from barechat.errors import ConfigurationError, ParameterError
 from barechat.records import Message
 from barechat.wire.body import plain
 
+_EXAMPLE_URL = "https://api.openai.com/v1"
 Token = Callable[[], str | Awaitable[str]]
 Messages = str | Sequence[Mapping[str, Any] | Message]
 
 _LOOPBACK = re.compile(r"localhost|127(\.[0-9]+){3}|\[?::1\]?")
 # OpenAI's reasoning models refuse max_tokens, whatever stands before their names.
 _REFUSES_MAX_TOKENS = re.compile(r"(?:.*[/:])?(?:o[1-9]|gpt-[5-9]|gpt-[1-9][0-9])(?:[-.:].*)?")
-_SECRET_HEADERS = frozenset({"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"})
+_SECRET_HEADER = re.compile(
+    r"authorization|proxy-authorization|cookie|set-cookie|(?:.*-)?(?:key|token|secret)", re.IGNORECASE
+)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OUR_HEADERS = frozenset({"content-length", "transfer-encoding"})
+_SPELLING = {name.lower(): name for name in ("Authorization", "api-key")}
+_SEGMENT_SAFE = "!$&'()*+,;=:@"  # RFC 3986, section 3.3: what a path's segment may hold besides letters and digits
+_MESSAGE_DEPTH = 4  # messages, a message, its content, a part, the part's text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +63,7 @@ class Endpoint:
             raise ParameterError("no deployment: pass model=…, or deployment=… to Client.azure", param="model")
         if deployment in {".", ".."}:
             raise ParameterError(f"the deployment {deployment!r} would change the URL's path", param="model")
-        return f"{self.base}/openai/deployments/{quote(deployment, safe='')}/chat/completions{query}"
+        return f"{self.base}/openai/deployments/{quote(deployment, safe=_SEGMENT_SAFE)}/chat/completions{query}"
 
     def credentials(self, token: str | None = None) -> dict[str, str]:
         """Return the header that carries the key, or the token that was asked for this attempt; {} for neither."""
@@ -82,6 +89,9 @@ def azure_endpoint(
 ) -> Endpoint:
     """Return an Azure endpoint: v1 without an api_version, or where the endpoint's own path ends in /openai/v1."""
     base = _checked_url(endpoint, "endpoint")
+    for name, value in (("deployment", deployment), ("api_version", api_version)):
+        if value is not None and not (isinstance(value, str) and value.isprintable()):
+            raise ConfigurationError(f"{name} must be a string of printable characters, not {value!r}")
     is_v1 = base.endswith("/openai/v1")
     if not api_version and not is_v1:
         base, is_v1 = f"{base}/openai/v1", True
@@ -116,7 +126,10 @@ class Request:
 
     def without_usage(self) -> Request:
         """Return the same request without the stream_options that we had added."""
-        payload = {name: value for name, value in self.payload.items() if name != "stream_options"}
+        payload = dict(self.payload)
+        options = {name: value for name, value in payload.pop("stream_options").items() if name != "include_usage"}
+        if options:
+            payload["stream_options"] = options
         return replace(self, payload=payload, body=msgspec.json.encode(payload), asks_usage=False)
 
 
@@ -154,7 +167,11 @@ def seal(
     streamed: bool,
     ask_usage: bool = False,
 ) -> Request:
-    """Return the request that carries `payload`, with `stream` set as the call needs it."""
+    """Return the request that carries `payload`, with `stream` set as the call needs it.
+
+    Raises:
+        ParameterError: something in it can't be sent; it names what.
+    """
     body = plain(payload, "")
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
@@ -162,23 +179,28 @@ def seal(
     model = body.get("model") or endpoint.deployment
     if not isinstance(model, str):
         raise ParameterError(f"model must be a string, not {model!r}", param="model")
+    if endpoint.style == "azure-v1":
+        body["model"] = model
     if streamed:
         body["stream"] = True
     elif body.get("stream"):
         raise ParameterError("this call is for whole replies: leave stream out, or call stream(…)", param="stream")
-    asks_usage = streamed and ask_usage and "stream_options" not in body
+    options = body.get("stream_options", {})
+    asks_usage = streamed and ask_usage and isinstance(options, dict) and "include_usage" not in options
     if asks_usage:
-        body["stream_options"] = {"include_usage": True}
+        body["stream_options"] = {**options, "include_usage": True}
     return Request(
         url=endpoint.url(model),
-        headers={
-            "Content-Type": "application/json",
-            "Accept": "text/event-stream" if streamed else "application/json",
-            "Accept-Encoding": "identity",  # so that a trace can be read; gzip is understood all the same
-            "User-Agent": f"barechat/{__version__}",
-            **endpoint.headers,
-            **check_headers(headers or {}),
-        },
+        headers=_merged(
+            {
+                "Content-Type": "application/json",
+                "Accept": "text/event-stream" if streamed else "application/json",
+                "Accept-Encoding": "identity",  # so that a trace can be read; gzip is understood all the same
+                "User-Agent": f"barechat/{__version__}",
+            },
+            endpoint.headers,
+            check_headers({} if headers is None else headers),
+        ),
         payload=body,
         body=msgspec.json.encode(body),
         model=model,
@@ -191,7 +213,8 @@ def curl(endpoint: Endpoint, request: Request) -> str:
     """Return the request as a curl command for a POSIX shell, the key as a variable of the environment."""
     variable = "OPENAI_API_KEY" if endpoint.style == "openai" else "AZURE_OPENAI_API_KEY"
     shown = replace(endpoint, key=f"${variable}" if endpoint.key else "")
-    credentials = shown.credentials("$AZURE_OPENAI_TOKEN" if endpoint.token else None)
+    token = f"${variable}" if endpoint.style == "openai" else "$AZURE_OPENAI_TOKEN"
+    credentials = shown.credentials(token if endpoint.token else None)
     lines = ["curl --no-buffer" if request.streamed else "curl", _quoted(request.url)]
     lines += [f'-H "{name}: {value}"' for name, value in credentials.items()]
     lines += [f"-H {_quoted(f'{name}: {value}')}" for name, value in mask(request.headers).items()]
@@ -201,17 +224,31 @@ def curl(endpoint: Endpoint, request: Request) -> str:
 
 def mask(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the headers with every secret's value replaced."""
-    return {name: "***" if name.lower() in _SECRET_HEADERS else value for name, value in headers.items()}
+    return {name: "***" if _SECRET_HEADER.fullmatch(name) else value for name, value in headers.items()}
 
 
 def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
     """Return the caller's headers, or raise ParameterError for one that HTTP can't carry. No value is shown."""
+    if not isinstance(headers, Mapping):
+        raise ParameterError(f"headers must be a dict, not {type(headers).__name__}", param="headers")
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ParameterError(f"headers: {name!r} is no header name", param="headers")
+        if name.lower() in _OUR_HEADERS:
+            raise ParameterError(f"headers: {name} follows from the body; leave it out", param="headers")
         if not isinstance(value, str) or not value.isprintable() or not _fits_latin1(value):
             raise ParameterError(f"headers: the value of {name} must be a string of one line", param="headers")
     return dict(headers)
+
+
+def _merged(*sources: Mapping[str, str]) -> dict[str, str]:
+    """Return headers as one dict, in which a later one replaces its namesake of any case."""
+    merged: dict[str, tuple[str, str]] = {}
+    for source in sources:
+        for name, value in source.items():
+            lower = name.lower()
+            merged[lower] = (_SPELLING.get(lower, name), value)
+    return dict(merged.values())
 
 
 def is_plain_remote(url: str) -> bool:
@@ -232,17 +269,18 @@ def _checked_url(url: str, name: str) -> str:
         parts = urlsplit(url)
         port_is_sound = parts.port is None or parts.port > 0
     except ValueError as error:
-        raise ConfigurationError(f"{name} {url!r} is not a URL: {error}") from error
+        raise ConfigurationError(f"{name} is not a URL: its host or port can't be read") from error
+    # No message shows the value: it might be the key, passed in the wrong place.
     if parts.scheme not in {"http", "https"} or not parts.hostname or not port_is_sound:
-        raise ConfigurationError(f"{name} must begin with https:// (or http://) and a host, not {url!r}")
-    if parts.username is not None or parts.query or parts.fragment or not url.isprintable() or " " in url:
+        raise ConfigurationError(f"{name} must begin with https:// (or http://) and a host, as in {_EXAMPLE_URL}")
+    if parts.username is not None or not url.isprintable() or any(character in url for character in "?# "):
         raise ConfigurationError(f"{name} must be a plain URL: no user, query, fragment or space in it")
     return url.rstrip("/")
 
 
 def _checked_model(endpoint: Endpoint, model: str | None) -> str | None:
     if model is None and endpoint.deployment is not None:
-        return endpoint.deployment if endpoint.style == "azure-v1" else None
+        return None  # the URL names it, or `seal` does
     if not isinstance(model, str) or not model:
         raise ParameterError(f"model must be the name of a model, not {model!r}", param="model")
     return model
@@ -306,14 +344,16 @@ def _expand_json_mode(payload: dict[str, Any]) -> None:
         )
 
 
-def _says_json(value: Any) -> bool:
+def _says_json(value: Any, depth: int = 0) -> bool:
     if isinstance(value, str):
         return "json" in value.lower()
+    if depth == _MESSAGE_DEPTH:  # no message is deeper, unless it holds itself
+        return False
     if isinstance(value, Message):
-        return _says_json(value.content)
+        return _says_json(value.content, depth + 1)
     if isinstance(value, Mapping):
-        return any(_says_json(value.get(name)) for name in ("content", "text"))
-    return isinstance(value, Sequence) and any(_says_json(item) for item in value)
+        return any(_says_json(value.get(name), depth + 1) for name in ("content", "text"))
+    return isinstance(value, Sequence) and any(_says_json(item, depth + 1) for item in value)
 
 
 def _quoted(text: str) -> str:

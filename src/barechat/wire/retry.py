@@ -5,6 +5,7 @@ The policy in one place, pure: what failed and what the server said of it go in,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -26,6 +27,7 @@ from barechat.records import Attempt, RateLimits  # noqa: TC001 - a public signa
 
 RETRY_STATUSES = frozenset({408, 409, 425, 429, *range(500, 600)} - {501, 505})
 _TOKENS_A_RETRY = 5
+_ENDLESS_S = 1e9  # thirty years; no clock's sleep takes much more
 _OK = 200
 _TOO_MANY_REQUESTS = 429
 _CALLERS_FAULT = (AuthenticationFailed, BadRequest, NotFound, PermissionDenied, TooLarge)
@@ -61,16 +63,24 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "retry_statuses", frozenset(self.retry_statuses))
-        if not isinstance(self.max_attempts, int) or self.max_attempts < 1:
-            raise ConfigurationError(
-                f"RetryPolicy: max_attempts must be a whole number from 1, not {self.max_attempts!r}"
-            )
+        _check_whole("max_attempts", self.max_attempts, 1)
+        if self.retry_budget is not None:
+            _check_whole("retry_budget", self.retry_budget, 0)
         for name in ("base_s", "cap_s", "max_server_delay_s"):
             value = getattr(self, name)
-            if not isinstance(value, (int, float)) or not value >= 0:
+            if not _is_number(value) or not 0 <= value < _ENDLESS_S:
                 raise ConfigurationError(f"RetryPolicy: {name} must be a number of seconds, not {value!r}")
-        if self.attempt_s is not None and not self.attempt_s > 0:
+        if self.attempt_s is not None and not (_is_number(self.attempt_s) and self.attempt_s > 0):
             raise ConfigurationError(f"RetryPolicy: attempt_s must be above 0 seconds, or None, not {self.attempt_s!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _check_whole(name: str, value: object, least: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigurationError(f"RetryPolicy: {name} must be a whole number from {least}, not {value!r}")
 
 
 class RetryBudget:
@@ -118,9 +128,9 @@ def delay_s(policy: RetryPolicy, failure: Failure, number: int, uniform: Uniform
             return None
         return asked_s + uniform(0.0, max(0.1 * asked_s, 1.0))
     ceiling = min(policy.base_s * 2.0 ** min(number - 1, 60), policy.cap_s)
-    own_s = uniform(ceiling / 2, ceiling)
-    full_s = _full_again_s(failure.limits) if failure.error.status == _TOO_MANY_REQUESTS else None
-    return own_s if full_s is None else min(own_s, full_s)
+    if failure.error.status == _TOO_MANY_REQUESTS:
+        ceiling = min(ceiling, _full_again_s(failure.limits))
+    return uniform(ceiling / 2, ceiling)
 
 
 def is_paid_by_server(failure: Failure) -> bool:
@@ -144,14 +154,14 @@ def _is_curable(policy: RetryPolicy, failure: Failure) -> bool:
     return isinstance(error, (ConnectionFailed, StreamTruncated))
 
 
-def _full_again_s(limits: RateLimits) -> float | None:
-    """Return when what ran out is full again; the wait for one place is never longer than that."""
+def _full_again_s(limits: RateLimits) -> float:
+    """Return when what ran out is full again (inf if nobody says); the wait for one place is never longer than that."""
     resets = [
         reset
         for remaining, reset in (
             (limits.remaining_requests, limits.reset_requests_s),
             (limits.remaining_tokens, limits.reset_tokens_s),
         )
-        if remaining == 0 and reset is not None
+        if remaining == 0 and reset  # 0 s would be no answer to a server that just refused
     ]
-    return max(resets, default=None)
+    return max(resets, default=math.inf)

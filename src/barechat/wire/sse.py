@@ -20,6 +20,7 @@ MAX_EVENT_BYTES = 64 * 2**20
 _MAX_RETRY_DIGITS = 18  # more than any clock needs; int() of a megabyte of digits would take minutes
 
 _BOM = b"\xef\xbb\xbf"
+_BYTES_LINE_END = re.compile(rb"\r\n|\r|\n")
 _LINE_END = re.compile(r"\r\n|\r|\n")  # and nothing else: not str.splitlines, which splits at U+2028 too
 
 
@@ -49,7 +50,7 @@ class Decoder:
         self._max_event_bytes = max_event_bytes
         self._pending = bytearray()  # a line whose end hasn't come
         self._at_start = True
-        self._after_cr = False  # a CR ended the last line: an LF that follows belongs to it
+        self._after_cr = False  # the last byte was a CR: an LF that follows belongs to it
         self._data: list[str] = []
         self._data_size = 0
         self._event = ""
@@ -67,7 +68,7 @@ class Decoder:
         events: list[Event] = []
         try:
             self._take_lines(self._complete_lines(data), events)
-            self._check_line(len(self._pending))
+            self._check_line(self._pending)
         except ProtocolBroken as fault:
             self.fault = fault
             if not events:
@@ -78,10 +79,11 @@ class Decoder:
         """End the stream: an event that the end cuts off is dropped, as the standard says.
 
         Raises:
-            ProtocolBroken: a fault that `feed` hadn't raised yet.
+            ProtocolBroken: the stream was at fault.
         """
         self._pending.clear()
         self._data.clear()
+        self._data_size = 0
         if self.fault is not None:
             raise self.fault
 
@@ -96,28 +98,37 @@ class Decoder:
             return b""
         lines = bytes(self._pending) + data[:last] if self._pending else data[:last]
         self._pending[:] = data[last:]
-        self._after_cr = lines.endswith(b"\r")
+        self._after_cr = lines.endswith(b"\r") and not self._pending
         if self._at_start:
             self._at_start = False
             lines = lines.removeprefix(_BOM)
         return lines
 
-    def _check_line(self, size: int) -> None:
-        if size > self._max_line_bytes:
+    def _check_line(self, line: bytes | bytearray) -> None:
+        if len(line) > self._max_line_bytes:
             raise ProtocolBroken(
-                f"a line of the stream is longer than {self._max_line_bytes} bytes",
-                body=bytes(self._pending[:200]),
+                f"a line of the stream is longer than {self._max_line_bytes} bytes", body=bytes(line[:200])
             )
 
     def _take_lines(self, lines: bytes, events: list[Event]) -> None:
         """Run the standard's line rules over whole lines, appending what they dispatch."""
+        if len(lines) > self._max_line_bytes:
+            start = 0
+            for end in _BYTES_LINE_END.finditer(lines):
+                if end.start() - start > self._max_line_bytes:
+                    self._take_sound_lines(lines[:start], events)
+                    self._check_line(lines[start : end.start()])
+                start = end.end()
+        self._take_sound_lines(lines, events)
+
+    def _take_sound_lines(self, lines: bytes, events: list[Event]) -> None:
         try:
             text = lines.decode()
         except UnicodeDecodeError as error:
             # A line end is never inside a character, so everything before the broken line is sound.
             sound = max(lines.rfind(b"\n", 0, error.start), lines.rfind(b"\r", 0, error.start)) + 1
-            self._take_lines(lines[:sound], events)
-            broken = lines[sound : sound + 200]
+            self._take_sound_lines(lines[:sound], events)
+            broken = _BYTES_LINE_END.split(lines[sound : sound + 200], maxsplit=1)[0]
             raise ProtocolBroken(f"the stream is not UTF-8: {error.reason} in {broken!r}", body=broken) from error
         pieces = _LINE_END.split(text) if "\r" in text else text.split("\n")
         pieces.pop()  # what follows the last line end: nothing
@@ -125,7 +136,7 @@ class Decoder:
         for line in pieces:
             if line.startswith("data: "):
                 data.append(line[6:])
-                self._grow(len(line))
+                self._grow(len(line) - len("data:"))
             elif line:
                 self._take_field(line)
             else:
@@ -141,7 +152,7 @@ class Decoder:
         value = value.removeprefix(" ")
         if name == "data":
             self._data.append(value)
-            self._grow(len(value))
+            self._grow(len(value) + 1)
         elif name == "event":
             self._event = value
         elif name == "id":
@@ -151,6 +162,7 @@ class Decoder:
             self._retry_ms = int(value)
 
     def _grow(self, size: int) -> None:
+        """Count a data line, with the LF that joins it to the next: a million empty lines are a megabyte."""
         self._data_size += size
         if self._data_size > self._max_event_bytes:
-            raise ProtocolBroken(f"an event of the stream is longer than {self._max_event_bytes} bytes")
+            raise ProtocolBroken(f"an event of the stream is longer than {self._max_event_bytes} characters")

@@ -9,7 +9,7 @@ from barechat.records import Record
 from barechat.wire.request import mask
 
 
-class TraceEvent(Record, frozen=True):
+class TraceEvent(Record, frozen=True, kw_only=True):
     """One thing that happened on the wire.
 
     kind: request (url, headers, body as handed to the transport), head (status, headers), body (bytes after
@@ -37,17 +37,19 @@ class Tracer:
     def __init__(self, trace: Trace, epoch: Callable[[], float], key: str) -> None:
         self._trace = trace
         self._epoch = epoch
-        self._key = key.encode()
+        self._secrets = {key} - {""}
         self._attempt = 0
 
     def request(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
-        """Tell of a request; it begins an attempt."""
+        """Tell of a request; it begins an attempt. What it authenticates itself with is a secret from here on."""
         self._attempt += 1
-        self._tell("request", url=url, headers=mask(headers), body=self._masked(body))
+        credentials = [value for name, value in headers.items() if name.lower() in {"authorization", "api-key"}]
+        self._secrets |= {value.removeprefix("Bearer ") for value in credentials} - {""}
+        self._tell("request", url=url, headers=self._masked_headers(headers), body=self._masked(body))
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
         """Tell of an answer's status and headers."""
-        self._tell("head", status=status, headers=mask(headers))
+        self._tell("head", status=status, headers=self._masked_headers(headers))
 
     def body(self, data: bytes) -> None:
         """Tell of a piece of an answer's body; empty at its end."""
@@ -55,10 +57,15 @@ class Tracer:
 
     def wait(self, delay_s: float, text: str) -> None:
         """Tell of a wait before the next try, and why."""
-        self._tell("wait", delay_s=delay_s, text=text)
+        self._tell("wait", delay_s=delay_s, text=self._masked(text.encode()).decode())
 
     def _masked(self, data: bytes) -> bytes:
-        return data.replace(self._key, b"***") if self._key else data
+        for secret in self._secrets:
+            data = data.replace(secret.encode(), b"***")
+        return data
+
+    def _masked_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return {name: self._masked(value.encode()).decode() for name, value in mask(headers).items()}
 
     def _tell(self, kind: Literal["request", "head", "body", "wait", "end"], **facts: object) -> None:
         self._trace(TraceEvent(kind=kind, at=self._epoch(), attempt=self._attempt, **facts))  # type: ignore[arg-type]
@@ -79,7 +86,17 @@ def as_text(event: TraceEvent) -> str:
 
 
 def _lines(data: bytes) -> list[str]:
-    return data.decode("utf-8", "backslashreplace").splitlines()
+    """Return a body's lines, with what a terminal would act on or hide (escapes, a CR, U+2028) spelt out."""
+    lines = data.decode("utf-8", "backslashreplace").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    return ["".join(map(_spelt, line)) for line in lines]
+
+
+def _spelt(character: str) -> str:
+    if character.isprintable() or character == "\t":
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 def _marked(mark: str, lines: list[str]) -> str:
