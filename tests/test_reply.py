@@ -27,7 +27,8 @@ from barechat.errors import (
     StreamTruncated,
 )
 from barechat.records import Custom, Function, Message, ToolCall, Usage
-from barechat.wire.reply import BODY_KEPT, api_error, read_error, read_whole, reply_of, verdict_of
+from barechat.wire.faults import BODY_KEPT, api_error, read_error
+from barechat.wire.reply import read_whole, reply_of, verdict_of
 from vectors import Case, case_id, cases
 
 # The cases name classes as their sources do; each of ours is that class, or a closer one.

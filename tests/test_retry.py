@@ -17,8 +17,8 @@ from barechat.errors import (
     StreamTruncated,
 )
 from barechat.records import RateLimits
+from barechat.wire.faults import api_error, read_error
 from barechat.wire.limits import server_delay_s
-from barechat.wire.reply import api_error, read_error
 from barechat.wire.retry import Failure, RetryBudget, RetryPolicy, delay_s, is_paid_by_server
 from vectors import Case, case_id, cases
 

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from barechat.errors import BarechatError, ProtocolBroken
-from barechat.records import Custom, Delta, Function, ToolCall
+from barechat.records import Delta, Function, ToolCall
 from barechat.usage import read_usage
-from barechat.wire.reply import api_error, as_json, content_text, quoted, reasoning_text
+from barechat.wire.calls import MAX_INDEX, GrowingCall, checked_calls, checked_index, id_of, name_of
+from barechat.wire.faults import api_error, quoted
+from barechat.wire.reply import content_text, reasoning_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from barechat.wire.sse import Event
 
-MAX_INDEX = 127  # n is at most 128; the same bound serves tool calls
 _SPACE = " \t\r\n"
 _CHOICE_KEYS = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _DELTA_KEYS = frozenset(
@@ -140,7 +141,7 @@ class Fold:
         """Return the choice that an event's choice goes on with; a new one isn't kept yet."""
         if not isinstance(raw, dict):
             raise ProtocolBroken(f"a choice of an event is not an object: {quoted(raw)}")
-        index = _index(raw.get("index", 0), self._index_limit, "choice")
+        index = checked_index(raw.get("index", 0), self._index_limit, "choice")
         return self._choices.get(index) or _Choice(index)
 
 
@@ -152,8 +153,8 @@ class _Choice:
         self.finish_reason: str | None = None
         self.content: list[str] = []
         self.texts: dict[str, list[str]] = {"content": self.content}
-        self.calls: dict[int, _Call] = {}
-        self.function_call: _Call | None = None
+        self.calls: dict[int, GrowingCall] = {}
+        self.function_call: GrowingCall | None = None
         self.logprobs: dict[str, list[Any]] = {}
         self.audio: dict[str, Any] = {}
         self.audio_texts: dict[str, list[str]] = {}
@@ -188,7 +189,7 @@ class _Choice:
         elif not isinstance(delta, dict):
             raise ProtocolBroken(f"a choice's delta is not an object: {quoted(delta)}")
         content, refusal = content_text(delta.get("content")), content_text(delta.get("refusal"))
-        checked = _checked_calls(delta.get("tool_calls"))
+        checked = checked_calls(delta.get("tool_calls"))
         reasoning = reasoning_text(delta)
 
         # All is checked; from here on it is kept.
@@ -258,10 +259,10 @@ class _Choice:
 
     def _add_call(self, index: int | None, raw: dict[str, Any], position: int) -> ToolCall:
         if index is None:
-            index = _index(self._index_of(raw, position), MAX_INDEX + 1, "tool call")
+            index = checked_index(self._index_of(raw, position), MAX_INDEX + 1, "tool call")
         call = self.calls.get(index)
         if call is None:
-            call = self.calls[index] = _Call()
+            call = self.calls[index] = GrowingCall()
         return call.take(raw, index)
 
     def _index_of(self, raw: dict[str, Any], position: int) -> int:
@@ -273,7 +274,7 @@ class _Choice:
         if not self.calls:
             return 0
         last = max(self.calls)
-        held, call_id, name = self.calls[last], _identifier(raw.get("id")), _name(raw)
+        held, call_id, name = self.calls[last], id_of(raw.get("id")), name_of(raw)
         if call_id:
             return last + (held.id not in {"", call_id})
         return last + (position > 0 or (name != "" and held.name not in {"", name}))
@@ -293,7 +294,7 @@ class _Choice:
         if not isinstance(raw, dict):
             return None
         if self.function_call is None:
-            self.function_call = _Call()
+            self.function_call = GrowingCall()
         return self.function_call.take({"function": raw}, 0).function
 
     def _add_audio(self, raw: Any) -> dict[str, Any] | None:
@@ -330,95 +331,8 @@ class _Choice:
                 held[name] = value
 
 
-class _Call:
-    """One tool call, growing. An id or name may be sent again in full: the last one that isn't empty holds."""
-
-    def __init__(self) -> None:
-        self.id = ""
-        self.type = ""
-        self.name = ""
-        self.is_custom = False
-        self.pieces: list[str] = []
-
-    def take(self, raw: dict[str, Any], index: int) -> ToolCall:
-        """Fold a piece in; return it, with an id and a name only where they are news."""
-        call_id, kind = _identifier(raw.get("id")), raw.get("type")
-        if call_id in {"", self.id}:
-            call_id = ""
-        else:
-            self.id = call_id
-        if isinstance(kind, str) and kind:
-            self.type = kind
-        function, custom = raw.get("function"), raw.get("custom")
-        if isinstance(custom, dict):
-            self.is_custom = True
-            name, text = self._grow(custom.get("name"), custom.get("input"))
-            return ToolCall(id=call_id, type="custom", custom=Custom(name=name, input=text), index=index)
-        if isinstance(function, dict):
-            name, text = self._grow(function.get("name"), function.get("arguments"))
-            return ToolCall(id=call_id, function=Function(name=name, arguments=text), index=index)
-        return ToolCall(id=call_id, type=self.type or "function", index=index)
-
-    def raw(self, index: int) -> dict[str, Any]:
-        kind = self.type or ("custom" if self.is_custom else "function")
-        body = {"name": self.name, "input": "".join(self.pieces)} if self.is_custom else self.function()
-        return {"id": self.id, "type": kind, "custom" if self.is_custom else "function": body, "index": index}
-
-    def function(self) -> dict[str, Any]:
-        return {"name": self.name, "arguments": "".join(self.pieces)}
-
-    def _grow(self, name: Any, text: Any) -> tuple[str, str]:
-        if isinstance(name, str) and name not in {"", self.name}:
-            self.name = name
-        else:
-            name = ""
-        if isinstance(text, (dict, list)):
-            text = as_json(text)
-        piece = text if isinstance(text, str) else ""
-        if piece:
-            self.pieces.append(piece)
-        return name, piece
-
-
-def _checked_calls(raw: Any) -> list[tuple[int | None, dict[str, Any]]]:
-    """Return a delta's tool calls, each with its index, or None where the server didn't number it."""
-    if not raw:
-        return []
-    if not isinstance(raw, list):
-        raise ProtocolBroken(f"a delta's tool_calls are no list: {quoted(raw)}")
-    for call in raw:
-        if not isinstance(call, dict):
-            raise ProtocolBroken(f"a tool call's delta is not an object: {quoted(call)}")
-    indexes = [call.get("index") for call in raw]
-    return [
-        (None if index is None else _index(index, MAX_INDEX + 1, "tool call"), call)
-        for index, call in zip(indexes, raw, strict=True)
-    ]
-
-
-def _identifier(value: Any) -> str:
-    """Return a tool call's id as text; some servers number their calls."""
-    return str(value) if isinstance(value, (str, int)) else ""
-
-
-def _name(call: dict[str, Any]) -> str:
-    for kind in ("function", "custom"):
-        body = call.get(kind)
-        if isinstance(body, dict) and isinstance(body.get("name"), str):
-            return str(body["name"])
-    return ""
-
-
 def _copied(held: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, list) else value for name, value in held.items()}
-
-
-def _index(value: Any, limit: int, what: str) -> int:
-    if value is None:
-        return 0
-    if type(value) is not int or not 0 <= value < limit:
-        raise ProtocolBroken(f"the stream names a {what} {quoted(value)}; it must be a number from 0 to {limit - 1}")
-    return value
 
 
 def _stream_error(data: str) -> BarechatError:
