@@ -120,7 +120,7 @@ class AsyncChatStream(BaseStream, AsyncIterator[str]):
 
     async def close(self) -> None:
         """Same as ChatStream.close, awaited."""
-        self._drive.close()
+        self._end()
 
     async def __aenter__(self) -> Self:
         return self

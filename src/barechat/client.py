@@ -326,6 +326,14 @@ class BaseStream:
         found: Reply | None = self._drive.receipt.partial()
         return found
 
+    def _end(self) -> None:
+        self._ready.clear()
+        self._drive.close()
+
+    def __del__(self) -> None:
+        if not self._drive.is_closed:
+            self._end()
+
     def when_filed(self, listener: Callable[[Receipt], None]) -> None:
         """Have `listener` told of the call's receipt, once, when the call ends: whole, failed or closed early."""
         self._drive.listeners.append(listener)
@@ -356,17 +364,13 @@ class ChatStream(BaseStream, Iterator[str]):
 
     def close(self) -> None:
         """End the call now. The connection is closed if the answer hasn't ended; closing twice is fine."""
-        self._drive.close()
+        self._end()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def __del__(self) -> None:
-        if not self._drive.is_closed:
-            self.close()
 
     def _next_delta(self) -> Delta | None:
         while not self._ready:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from barechat.errors import BarechatError, ConfigurationError
-from barechat.exchange import Authorize, Drain, Emit, Head, Read, Receipt, Send, Step, Story, Wait
+from barechat.exchange import Drain, Emit, Head, Read, Receipt, Send, Step, Story, Wait
 from barechat.records import Delta, Reply
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from barechat.wire.trace import Tracer
 
 logger = logging.getLogger("barechat")
+
+# To the caller's own loop it would look like the answer's proper end.
+_STRAY = "a StopIteration came out of the token function, the trace function or the transport"
 
 
 class Answer(Protocol):
@@ -93,9 +97,9 @@ class _Drive:
                 listener(self.receipt)
 
     def _leave(self) -> None:
-        if self._answer is not None:
-            self._answer.close()
-            self._answer = None
+        answer, self._answer = self._answer, None
+        if answer is not None:
+            answer.close()
 
     def _tell_wait(self, step: Wait) -> None:
         attempt = step.attempt
@@ -130,14 +134,24 @@ class Drive(_Drive):
         super().__init__(story, receipt, file, tracer)
         self._send = send
         self._sleep = sleep
+        self._turn = threading.RLock()  # another thread may close what this one reads
+
+    def close(self) -> None:
+        """End the call where it stands; another thread's `next` then returns None."""
+        with self._turn:
+            super().close()
 
     def next(self) -> list[Delta] | None:
         """Perform steps until there are deltas for the caller, and return them; None once the call has ended."""
         answer: Any = None
         error: BarechatError | None = None
         try:
-            while not self.is_closed:
-                step = advance(self._story, answer, error)
+            while True:
+                with self._turn:
+                    if self.is_closed:
+                        self._leave()
+                        return None
+                    step = advance(self._story, answer, error)
                 answer = error = None
                 if isinstance(step, Emit):
                     return step.deltas
@@ -148,7 +162,8 @@ class Drive(_Drive):
                     answer = self._perform(step)
                 except BarechatError as fault:
                     error = fault
-            return None
+                except (StopIteration, StopAsyncIteration) as stray:
+                    raise RuntimeError(_STRAY) from stray
         except BaseException:
             self.close()
             raise
@@ -168,7 +183,7 @@ class Drive(_Drive):
             self._sleep(step.delay_s)
         elif isinstance(step, Drain):
             self._answer.drain()
-        elif isinstance(step, Authorize):
+        else:  # Authorize
             return _checked_token(self.receipt.call.endpoint.token())  # type: ignore[misc]  # asked for only if there is one
         return None
 
@@ -194,7 +209,10 @@ class AsyncDrive(_Drive):
         answer: Any = None
         error: BarechatError | None = None
         try:
-            while not self.is_closed:
+            while True:
+                if self.is_closed:
+                    self._leave()
+                    return None
                 step = advance(self._story, answer, error)
                 answer = error = None
                 if isinstance(step, Emit):
@@ -206,7 +224,8 @@ class AsyncDrive(_Drive):
                     answer = await self._perform(step)
                 except BarechatError as fault:
                     error = fault
-            return None
+                except (StopIteration, StopAsyncIteration) as stray:
+                    raise RuntimeError(_STRAY) from stray
         except BaseException:
             self.close()
             raise
@@ -226,7 +245,7 @@ class AsyncDrive(_Drive):
             await self._sleep(step.delay_s)
         elif isinstance(step, Drain):
             await self._answer.drain()
-        elif isinstance(step, Authorize):
+        else:  # Authorize
             token = self.receipt.call.endpoint.token()  # type: ignore[misc]  # asked for only if there is one
             return _checked_token(await token if inspect.isawaitable(token) else token)
         return None

@@ -29,8 +29,9 @@ from barechat.money.bound import bound
 from barechat.records import FREE, Attempt, Cost, Delta, RateLimits, Reply, Verdict
 from barechat.wire.chunks import Fold
 from barechat.wire.encoding import Inflater
+from barechat.wire.faults import read_error
 from barechat.wire.limits import rate_limits, server_delay_s
-from barechat.wire.reply import read_error, read_whole, reply_of, verdict_of
+from barechat.wire.reply import read_whole, reply_of, verdict_of
 from barechat.wire.retry import Failure, RetryBudget, RetryPolicy, delay_s, is_paid_by_server
 from barechat.wire.sse import Decoder
 
@@ -45,6 +46,8 @@ _REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id", "re
 # A gateway that gave up waiting says nothing of what the server behind it did, or bills.
 _STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
 _OK = range(200, 300)
+# What is shorter stands for a key where none is needed ("none", "ollama"); it is in half of all sentences.
+_SHORTEST_SECRET = 8
 _STREAM_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 _LONGEST_START = max(map(len, _STREAM_STARTS))
 
@@ -175,6 +178,7 @@ class _Try:
     number: int
     client_request_id: str
     started: float
+    asked: float = 0.0  # when its request was handed to the transport
     paused: float = 0.0  # seconds that the caller's own loop took
     sent: bool | None = False
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -213,7 +217,7 @@ class _Exchange:
             try:
                 answer = yield from self._attempt(this)
             except BarechatError as error:
-                wait_s = self._wait_after(this, error)
+                pause = self._after(this, error)
             except BaseException:
                 self._file(this, error="Interrupted")
                 raise
@@ -222,8 +226,8 @@ class _Exchange:
                 self._origin.retry_budget.give()
                 self._receipt.reply = reply = self._receipt.sign(answer)
                 return reply
-            if wait_s > 0:
-                yield Wait(wait_s, self._receipt.attempts[-1])
+            if pause is not None:
+                yield pause
 
     # One attempt, from its request to its answer.
 
@@ -231,7 +235,7 @@ class _Exchange:
         call, request = self._call, self._request
         token: str | None = (yield Authorize()) if call.endpoint.token is not None else None
         self._secret = token or call.endpoint.key
-        now = self._senses.clock()
+        this.asked = now = self._senses.clock()
         this.sent = None
         timeouts = call.timeouts
         head: Head = yield Send(
@@ -253,11 +257,11 @@ class _Exchange:
 
     def _failure(self, this: _Try, head: Head) -> Generator[Step, Any, ApiError]:
         """Read a failed answer's body, as far as it comes, and return its error."""
-        body = b""
+        body, by = b"", self._idle_by(this)
         try:
             inflater = Inflater(head.headers.get("content-encoding", ""), max_bytes=self._call.caps.body_bytes)
             while len(body) < _ERROR_BODY_BYTES:
-                data = yield Read(self._idle_by(this))
+                data = yield Read(by)
                 if not data:
                     break
                 body += inflater.feed(data)
@@ -270,9 +274,9 @@ class _Exchange:
     def _answer(self, this: _Try, head: Head) -> Story:
         """Read an answer's body: a stream or a whole reply, whichever it turns out to be."""
         inflater = Inflater(head.headers.get("content-encoding", ""), max_bytes=self._call.caps.body_bytes)
-        beginning, is_stream = b"", None
+        beginning, is_stream, by = b"", None, self._first_byte_by(this)
         while is_stream is None:
-            data = yield Read(self._first_byte_by(this))
+            data = yield Read(by)
             if this.first_byte is None:
                 this.first_byte = self._senses.clock()
             beginning += inflater.feed(data)
@@ -282,15 +286,17 @@ class _Exchange:
         return (yield from self._whole(this, inflater, beginning))
 
     def _whole(self, this: _Try, inflater: Inflater, beginning: bytes) -> Story:
-        pieces, size = [beginning], len(beginning)
+        pieces: list[bytes] = []
+        size, piece = 0, beginning
         while True:
+            pieces.append(piece)
+            size += len(piece)
+            if size > self._call.caps.body_bytes:
+                raise ProtocolBroken(f"the reply's body is longer than {self._call.caps.body_bytes} bytes")
             data = yield Read(self._idle_by(this))
             if not data:
                 break
-            pieces.append(inflater.feed(data))
-            size += len(pieces[-1])
-            if size > self._call.caps.body_bytes:
-                raise ProtocolBroken(f"the reply's body is longer than {self._call.caps.body_bytes} bytes")
+            piece = inflater.feed(data)
         try:
             raw = read_whole(b"".join(pieces))
         except ApiError:
@@ -299,7 +305,7 @@ class _Exchange:
         self._receipt.fold = None
         reply = self._settle(this, raw, verdict_of(raw, self._request.n, ended=True))
         if self._request.streamed:
-            yield Emit([_delta_of(choice) for choice in reply.choices])
+            yield from self._emit(this, [_delta_of(choice) for choice in reply.choices])
         return reply
 
     def _stream(self, this: _Try, inflater: Inflater, beginning: bytes) -> Story:
@@ -361,11 +367,9 @@ class _Exchange:
         return Deadline(start + after_s, which, after_s)
 
     def _first_byte_by(self, this: _Try) -> Deadline | None:
-        if this.first_byte is not None and self._request.streamed:
-            return self._idle_by(this)
         timeouts, policy = self._call.timeouts, self._call.policy
         return self._soonest(
-            this.started, "first_byte", timeouts.first_byte_s if self._request.streamed else policy.attempt_s
+            this.asked, "first_byte", timeouts.first_byte_s if self._request.streamed else policy.attempt_s
         )
 
     def _idle_by(self, this: _Try) -> Deadline | None:
@@ -380,40 +384,47 @@ class _Exchange:
         reply = reply_of(raw, verdict)
         if reply.usage is not None:
             payload, prices = self._request.payload, self._call.prices
+            tier, options = reply.service_tier or payload.get("service_tier"), payload.get("prompt_cache_options")
             this.cost = prices.cost(
                 reply.usage,
                 prices.billed_as(self._request.model, reply.model),
-                reply.service_tier or payload.get("service_tier"),
+                None if tier is None else str(tier),
                 self._today(),
-                cache_ttl=(payload.get("prompt_cache_options") or {}).get("ttl"),
+                cache_ttl=options.get("ttl") if isinstance(options, dict) else None,
             )
         return reply
 
-    def _wait_after(self, this: _Try, error: BarechatError) -> float:
-        """File a failed attempt; return the wait before the next one, or raise the error if there is none."""
+    def _after(self, this: _Try, error: BarechatError) -> Wait | None:
+        """File a failed attempt; return the wait before the next one, if any, or raise the error if none follows."""
         if isinstance(error, (ConnectionFailed, DeadlineExceeded)):
             if error.sent is None:
                 error.sent = this.sent
             this.sent = error.sent
-        if error.retry_after_s is None:
-            error.retry_after_s = server_delay_s(this.headers, self._senses.epoch())
+        error.retry_after_s = server_delay_s(this.headers, self._senses.epoch())
         fold = self._receipt.fold
         failure = Failure(error, this.headers, self._receipt.limits, output_begun=fold is not None and fold.begun)
-        wait_s = self._delay_s(failure)
+        asks_again = self._takes_usage_option_back(failure)
+        wait_s = 0.0 if asks_again else self._delay_s(failure)
         self._file(this, error=type(error).__name__, message=str(error), code=error.code, delay_s=wait_s)
         if wait_s is None:
             self._dress(error)
             raise error
-        if wait_s > 0 and self._call.policy.on_retry is not None:
+        if asks_again:
+            return None
+        if self._call.policy.on_retry is not None:
             self._call.policy.on_retry(self._receipt.attempts[-1])
-        return wait_s
+        return Wait(wait_s, self._receipt.attempts[-1])
+
+    def _takes_usage_option_back(self, failure: Failure) -> bool:
+        """Say whether the server refused the stream_options that we had added; such a try isn't counted."""
+        if failure.output_begun or not self._request.asks_usage or not _refuses_usage_option(failure.error):
+            return False
+        self._request = self._request.without_usage()
+        self._origin.refuses_usage_option = True
+        self._tries -= 1
+        return True
 
     def _delay_s(self, failure: Failure) -> float | None:
-        if self._request.asks_usage and _refuses_usage_option(failure.error):
-            self._request = self._request.without_usage()
-            self._origin.refuses_usage_option = True
-            self._tries -= 1
-            return 0.0
         wait_s = delay_s(self._call.policy, failure, self._tries, self._senses.uniform)
         if wait_s is None or (self._total is not None and self._senses.clock() + wait_s >= self._total.at):
             return None
@@ -430,9 +441,7 @@ class _Exchange:
         error.request_id = last.request_id
         error.status = last.status if error.status is None else error.status
         error.partial = receipt.partial()
-        error.args = (self._without_secret(str(error)),)
-        if error.body is not None and self._secret:
-            error.body = error.body.replace(self._secret.encode(), b"***")
+        _redact(error, self._secret)
 
     def _file(
         self,
@@ -447,15 +456,16 @@ class _Exchange:
         cost = this.cost
         if cost is None:
             cost = FREE if this.sent is False else self._bound()
+        request_id = next((this.headers[name] for name in _REQUEST_ID_HEADERS if name in this.headers), None)
         self._receipt.attempts.append(
             Attempt(
                 number=this.number,
                 client_request_id=this.client_request_id,
-                request_id=next((this.headers[name] for name in _REQUEST_ID_HEADERS if name in this.headers), None),
+                request_id=_without(self._secret, request_id),
                 status=this.status,
                 error=error,
-                message=None if message is None else self._without_secret(message),
-                code=code,
+                message=_without(self._secret, message),
+                code=_without(self._secret, code),
                 sent=this.sent,
                 elapsed_s=self._senses.clock() - this.started - this.paused,
                 first_byte_s=None if this.first_byte is None else this.first_byte - this.started,
@@ -463,9 +473,6 @@ class _Exchange:
                 cost=cost,
             )
         )
-
-    def _without_secret(self, text: str) -> str:
-        return text.replace(self._secret, "***") if self._secret else text
 
     def _bound(self) -> Cost:
         request = self._request
@@ -492,6 +499,34 @@ def _is_stream(head: Head, beginning: bytes, *, ended: bool) -> bool | None:
 def _refuses_usage_option(error: BarechatError) -> bool:
     said = f"{error.param} {error}"
     return isinstance(error, BadRequest) and ("stream_options" in said or "include_usage" in said)
+
+
+def _redact(error: BarechatError, secret: str) -> None:
+    """Take the key out of an error, which a server, or what stands between, may have echoed."""
+    error.args = (_without(secret, str(error)),)
+    error.code, error.type, error.param = (_without(secret, text) for text in (error.code, error.type, error.param))
+    if error.body is not None:
+        error.body = (_without(secret, error.body.decode("latin-1")) or "").encode("latin-1")
+    cause, seen = error.__cause__ or error.__context__, {id(error)}  # such chains can be rings
+    while cause is not None and id(cause) not in seen:
+        if _without(secret, str(cause)) != str(cause):  # a foreign exception's words can't be changed for sure
+            error.__cause__ = error.__context__ = None
+            return
+        seen.add(id(cause))
+        cause = cause.__cause__ or cause.__context__
+
+
+def _without(secret: str, text: str | None) -> str | None:
+    """Return a text without the secret, nor its beginning where the text was cut within it."""
+    if not text or len(secret) < _SHORTEST_SECRET:
+        return text
+    text = text.replace(secret, "***")
+    while (start := text.find(secret[:_SHORTEST_SECRET])) >= 0:
+        end = start + _SHORTEST_SECRET
+        while end < len(text) and text[end] == secret[end - start]:
+            end += 1
+        text = f"{text[:start]}***{text[end:]}"
+    return text
 
 
 def _delta_of(choice: Any) -> Delta:

@@ -54,7 +54,7 @@ class AsyncTransport:
         )
         try:
             async with asyncio.timeout_at(None if head_by is None else loop.time() + head_by.at - now):
-                response = await self._session(loop).post(
+                response = await (await self._session(loop)).post(
                     yarl.URL(step.url, encoded=True),
                     data=body,
                     headers=step.headers,
@@ -81,7 +81,7 @@ class AsyncTransport:
         if session is not None:
             await session.close()
 
-    def _session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+    async def _session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
         session = self._sessions.get(loop)
         if session is None:
             session = self._sessions[loop] = aiohttp.ClientSession(
@@ -92,11 +92,13 @@ class AsyncTransport:
                 max_line_size=_MAX_HEADER_BYTES,
                 max_field_size=_MAX_HEADER_BYTES,
             )
+            await self._drop_ended()
         return session
 
     async def _drop_ended(self) -> None:
-        for loop in [loop for loop in self._sessions if loop.is_closed()]:
-            await self._sessions.pop(loop).close()
+        for loop in list(self._sessions):  # a copy: other loops run in other threads
+            if loop.is_closed() and (session := self._sessions.pop(loop, None)) is not None:
+                await session.close()
 
 
 class AsyncAnswer:

@@ -52,10 +52,12 @@ class BlockingTransport:
             ConnectionFailed, DeadlineExceeded, ProtocolBroken
         """
         flight = _current.flight = Flight(step.connect_by, step.head_by)
-        parts = urlsplit(step.url)
+        pool, parts = self._connections(), urlsplit(step.url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
+        if pool.proxy is not None and parts.scheme == "http":
+            target = step.url  # to a proxy that doesn't tunnel, the whole of it: RFC 9112, section 3.2.2
         try:
-            response = self._connections().urlopen(
+            response = pool.urlopen(
                 "POST",
                 target,
                 body=step.body,
@@ -68,7 +70,8 @@ class BlockingTransport:
                 decode_content=False,
             )
         except (HTTPError, OSError, ValueError) as error:
-            raise _translated(error, flight) from error
+            meant = _translated(error, flight)
+            raise meant from (None if meant is flight.fault else flight.fault or error)
         finally:
             _current.flight = None
             if flight.watch is not None:
@@ -99,6 +102,8 @@ class BlockingAnswer:
         self._response = response
         self._flight = flight
         self._is_ended = False
+        self._is_reading = False
+        self._is_closed = False
 
     def read(self, by: Deadline | None) -> bytes:
         """Return whatever bytes have come, b"" at the end.
@@ -109,18 +114,28 @@ class BlockingAnswer:
         flight = self._flight
         watch = flight.watch
         assert watch is not None  # noqa: S101 - sending has boarded one
-        watch.arm(flight, by)
+        self._is_reading = True
         try:
-            data = self._response.read1(READ_BYTES, decode_content=False)
-        except (HTTPError, OSError, ValueError) as error:
-            raise _translated(error, flight) from error
+            if self._is_closed:
+                raise ConnectionFailed("the answer was closed", sent=True)
+            watch.arm(flight, by)
+            data = self._receive()
         finally:
             watch.disarm(flight)
+            self._is_reading = False
+            if self._is_closed:
+                self._response.close()
         if not data:
             if flight.expired is not None:
                 raise deadline_exceeded(flight.expired, sent=True)
             self._is_ended = True
         return data
+
+    def _receive(self) -> bytes:
+        try:
+            return self._response.read1(READ_BYTES, decode_content=False)
+        except (HTTPError, OSError, ValueError) as error:
+            raise _translated(error, self._flight) from error
 
     def drain(self) -> None:
         """Read the little that may follow the answer, so that the connection can be used again."""
@@ -137,9 +152,13 @@ class BlockingAnswer:
 
     def close(self) -> None:
         """Close the connection if the body wasn't read to the end. A reader in another thread wakes up at once."""
-        if not self._is_ended:
-            if self._flight.watch is not None:
-                self._flight.watch.cut(self._flight)
+        if self._is_ended:
+            return
+        self._is_closed = True
+        flight = self._flight
+        if flight.watch is not None and flight.pid == os.getpid():  # else it is a parent's, in use there
+            flight.watch.cut(flight)
+        if not self._is_reading:  # only its reader can close what is being read
             self._response.close()
 
 
@@ -155,12 +174,18 @@ class _Watched:
 
     def _new_conn(self: Any) -> socket.socket:
         flight = self.board()
+        sock = None
         try:
-            sock = _connected(self._dns_host, self.port, flight, self.barechat_watch)
+            sock = _connected(self._dns_host, self.port, flight.connect_by)
         except (OSError, BarechatError) as error:
             flight.fault = error
-            raise NewConnectionError(self, str(error)) from error
+        if sock is None:  # raised out here, or the fault and what `send` makes of it would be each other's cause
+            raise NewConnectionError(self, str(flight.fault))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # TLS and a proxy's CONNECT are still to come, and TLS takes the descriptor from under `sock`: so a second one.
+        self.barechat_spare = sock.dup()
+        flight.watch.attach(self.barechat_spare)
+        flight.watch.arm(flight, flight.connect_by)
         return sock
 
     def request(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -172,11 +197,16 @@ class _Watched:
         super().request(*args, **kwargs)  # type: ignore[misc]
 
     def connect(self: Any) -> None:
-        super().connect()  # type: ignore[misc]
-        flight = self.board()
-        flight.watch.attach(_raw(self.sock))
-        flight.watch.arm(flight, flight.head_by)
-        flight.sent = None
+        try:
+            super().connect()  # type: ignore[misc]
+            flight = self.board()
+            flight.watch.attach(_raw(self.sock))
+            flight.watch.arm(flight, flight.head_by)
+            flight.sent = None
+        finally:
+            spare = self.__dict__.pop("barechat_spare", None)
+            if spare is not None:
+                spare.close()
 
 
 class _Http(_Watched, HTTPConnection):
@@ -211,9 +241,8 @@ def _pool_for(scheme: str, host: str, port: int | None) -> HTTPConnectionPool:
     return manager.connection_from_host(host, port, scheme)
 
 
-def _connected(host: str, port: int, flight: Flight, watch: Watch) -> socket.socket:
+def _connected(host: str, port: int, by: Deadline | None) -> socket.socket:
     """Return a connected socket. The addresses share what time there is, so that one black hole can't take it all."""
-    by = flight.connect_by
     addresses = _resolved(host, port, by)
     fault: OSError | None = None
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -229,8 +258,6 @@ def _connected(host: str, port: int, flight: Flight, watch: Watch) -> socket.soc
             fault = error
             continue
         sock.settimeout(None)
-        watch.attach(sock)
-        watch.arm(flight, by)  # TLS and a proxy's CONNECT are still to come
         return sock
     if by is not None and (fault is None or isinstance(fault, TimeoutError)):
         raise deadline_exceeded(by, sent=False)

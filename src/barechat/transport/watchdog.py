@@ -78,9 +78,10 @@ class Watch:
 class Flight:
     """One request's use of a connection: which deadlines hold, and what became of them."""
 
-    __slots__ = ("connect_by", "expired", "fault", "head_by", "sent", "watch")
+    __slots__ = ("connect_by", "expired", "fault", "head_by", "pid", "sent", "watch")
 
     def __init__(self, connect_by: Deadline | None, head_by: Deadline | None) -> None:
+        self.pid = os.getpid()
         self.connect_by = connect_by
         self.head_by = head_by
         self.watch: Watch | None = None

@@ -1,0 +1,60 @@
+"""Fixtures of the upper floors: a simulator, a byte server, and clients of both kinds."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from barechat.simulator import Simulator
+from support import ByteServer, Caller, Connect, make_caller
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the machine's own keys, URLs and proxies out of the tests."""
+    for name in list(os.environ):
+        if name.upper().startswith(("OPENAI_", "AZURE_OPENAI_")) or name.upper().endswith("_PROXY"):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator() as running:
+        yield running
+
+
+@pytest.fixture
+def byte_server() -> Iterator[ByteServer]:
+    with ByteServer() as running:
+        yield running
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Which of the two clients: every test that uses it, or what is made of it, runs with both."""
+    return str(request.param)
+
+
+@pytest.fixture
+def connect(kind: str) -> Iterator[Connect]:
+    """Make callers of a base URL; they are closed at the end."""
+    made: list[Caller] = []
+
+    def make(base_url: str, **options: Any) -> Caller:
+        made.append(make_caller(kind, base_url, **options))
+        return made[-1]
+
+    yield make
+    for caller in made:
+        caller.close()
+
+
+@pytest.fixture
+def caller(connect: Connect, simulator: Simulator) -> Caller:
+    """A caller of the simulator that tries again at once."""
+    return connect(simulator.url)
