@@ -1,0 +1,64 @@
+"""In which words does the command tell costs, retries, verdicts and errors? Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from barechat.errors import BarechatError
+    from barechat.records import Attempt, Cost, Usage
+
+_FIRST_FAILURE = 400  # of HTTP's statuses
+
+ENDS = {
+    "limited": "limited: the server cut the answer at a length limit",
+    "filtered": "filtered: the server's content filter cut the answer",
+    "unknown": "unknown: the server never said why the answer ended; it may not be whole",
+    "partial": "partial: interrupted, so this is not the whole answer",
+}
+
+
+def dollars(cost: Cost) -> str:
+    """Write a cost to its last digit, and how sure it is: "$0.0000222 exact", "at most $0.0098", "unpriced"."""
+    if cost.usd is None:
+        return "unpriced"
+    whole, _, part = f"{cost.usd:f}".partition(".")
+    amount = f"${whole}.{part.rstrip('0').ljust(2, '0')}"
+    return {"bound": f"at most {amount}", "estimate": f"about {amount}"}.get(cost.certainty, f"{amount} exact")
+
+
+def bill(
+    dot: str, model: str, usage: Usage | None, cost: Cost, *, attempts: int = 1, seconds: float | None = None
+) -> str:
+    """Write the line that ends a call: model, tokens in and out, cost, attempts if there were several, seconds."""
+    parts = [
+        model,
+        f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "",
+        dollars(cost),
+        f"{attempts} attempts" if attempts > 1 else "",
+        f"{seconds:.1f} s" if seconds is not None else "",
+    ]
+    return dot.join(part for part in parts if part)
+
+
+def retry(attempt: Attempt) -> str:
+    """Write the line that a person sees while a failed try is waited out."""
+    return f"{_why(attempt)}; trying again in {attempt.delay_s or 0:.1f} s"
+
+
+def failure_facts(dot: str, error: BarechatError) -> str:
+    """Write what else is known of an error: tries, request id, and cost if it may have cost anything; or nothing."""
+    count, cost = len(error.attempts), error.cost
+    parts = [
+        f"{count} attempts" if count > 1 else "",
+        dollars(cost) if cost is not None and cost.picodollars != 0 else "",
+    ]
+    if any(parts) and error.request_id:
+        parts.append(f"request {error.request_id}")
+    return dot.join(part for part in parts if part)
+
+
+def _why(attempt: Attempt) -> str:
+    if attempt.status is not None and attempt.status >= _FIRST_FAILURE:
+        return f"{attempt.status} {attempt.code or attempt.error}"
+    return " ".join((attempt.message or str(attempt.error)).split()).rstrip(".")

@@ -1,0 +1,120 @@
+"""How the command's tests run it: as a shell would, in a process of its own, with an environment that we chose."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from typing import IO, Self
+
+KEY = "sk-cli-0123456789abcdef"
+_OURS = (
+    "OPENAI_",
+    "AZURE_OPENAI_",
+    "BARECHAT_",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "PYTHONIOENCODING",
+    "PYTHONUTF8",
+)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "barechat.cli", *arguments]
+
+
+def environment(url: str | None = None, **more: str) -> dict[str, str]:
+    """Return this process's environment without what would steer the command, and with these."""
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(_OURS) and not name.upper().endswith("_PROXY")
+    }
+    env |= {"OPENAI_API_KEY": KEY} | ({} if url is None else {"OPENAI_BASE_URL": url})
+    return env | {"PYTHONUTF8": "1"} | more
+
+
+def run(*arguments: str, url: str | None = None, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """Run `barechat …` to its end. Keyword arguments in capitals are variables of its environment."""
+    return subprocess.run(  # noqa: S603 - our own command
+        command(*arguments),
+        env=environment(url, **more),
+        input=stdin,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+
+
+def start(
+    *arguments: str,
+    url: str | None = None,
+    stdin: int = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    **more: str,
+) -> subprocess.Popen[bytes]:
+    """Start `barechat …`, with pipes for its output and nothing to read."""
+    return subprocess.Popen(  # noqa: S603 - our own command
+        command(*arguments), env=environment(url, **more), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
+    )
+
+
+def on_a_terminal(*arguments: str, url: str | None = None, **more: str) -> tuple[str, int]:
+    """Run `barechat …` on a terminal of 80 columns (POSIX alone); return all that it showed, and its exit code."""
+    with Terminal(*arguments, url=url, **more) as running:
+        return running.read_all(), running.wait()
+
+
+class Terminal:
+    """`barechat …`, running on a terminal of 80 columns (POSIX alone)."""
+
+    def __init__(self, *arguments: str, url: str | None = None, **more: str) -> None:
+        import fcntl  # noqa: PLC0415 - Windows has neither of the three
+        import pty  # noqa: PLC0415
+        import termios  # noqa: PLC0415
+
+        self._ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.process = subprocess.Popen(  # noqa: S603 - our own command
+            command(*arguments),
+            env=environment(url, TERM="xterm-256color", **more),
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+    def read(self) -> str:
+        """Return what has come, "" at the end."""
+        try:
+            return os.read(self._ours, 65536).decode().replace("\r\n", "\n")
+        except OSError:  # what Linux says at a terminal's end
+            return ""
+
+    def read_until(self, text: str) -> str:
+        """Return what came until `text` had."""
+        shown = ""
+        while text not in shown:
+            piece = self.read()
+            assert piece, f"it ended without {text!r}: {shown}"
+            shown += piece
+        return shown
+
+    def read_all(self) -> str:
+        """Return all that comes."""
+        return "".join(iter(self.read, ""))
+
+    def wait(self) -> int:
+        """Return the exit code."""
+        return self.process.wait(timeout=60)

@@ -1,0 +1,68 @@
+"""docs/cli.md and the command agree: every command and option stands there, and nothing else."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from barechat.cli.commands import barechat
+
+PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text("utf-8")
+COMMANDS = sorted(barechat.commands)
+SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
+EXAMPLES = re.findall(r"\bbarechat (?:ask|sim|demo) .*", SHELL)
+
+
+def section(name: str) -> str:
+    return PAGE.partition(f"\n## barechat {name}\n")[2].partition("\n## ")[0]
+
+
+def documented(text: str) -> set[str]:
+    """Return the options in the first column of a text's tables."""
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `-")]
+    return {option for cell in cells for option in re.findall(r"-{1,2}[a-z][a-z-]*", cell)}
+
+
+def options(command: click.Command) -> dict[str, click.Option]:
+    return {name: option for option in command.params if isinstance(option, click.Option) for name in option.opts}
+
+
+def test_every_command_has_its_section() -> None:
+    assert sorted(re.findall(r"^## barechat (\w+)$", PAGE, re.MULTILINE)) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_documented_and_every_documented_option_is_there(name: str) -> None:
+    assert documented(section(name)) == set(options(barechat.commands[name]))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_an_option_takes_has_the_same_name_in_both(name: str) -> None:
+    for flag, option in options(barechat.commands[name]).items():
+        if option.metavar and flag.startswith("--"):
+            assert f"{flag} {option.metavar}`" in section(name)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_default_and_variable_is_documented(name: str) -> None:
+    for option in options(barechat.commands[name]).values():
+        if isinstance(option.default, str | int) and not option.is_flag:
+            assert str(option.default) in section(name)
+        if option.envvar:
+            assert f"`{option.envvar}`" in section(name)
+
+
+def test_the_options_of_all_are_documented() -> None:
+    assert documented(PAGE.partition("\n## ")[0]) == {"--version", "-h", "--help"}
+
+
+@pytest.mark.parametrize("line", EXAMPLES)
+def test_every_example_parses(line: str) -> None:
+    name, *arguments = shlex.split(re.split(r" > | & ?$", line)[0])[1:]
+    command = barechat.commands[name]
+    given = [argument for argument in arguments if argument != "--scenario" and not argument.endswith(".toml")]
+    command.make_context(name, given)
