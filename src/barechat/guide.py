@@ -26,8 +26,9 @@ from barechat.records import Usage
 from barechat.session import ChatSession as _Session
 from barechat.settings import Timeouts
 from barechat.usage import read_usage
+from barechat.wire.faults import decode_object, read_error
 from barechat.wire.limits import server_delay_s
-from barechat.wire.reply import decode_object, read_error, read_whole
+from barechat.wire.reply import read_whole
 from barechat.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
