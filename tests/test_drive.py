@@ -12,7 +12,7 @@ import pytest
 
 from barechat.drive import AsyncDrive, Drive
 from barechat.errors import BarechatError, ConfigurationError, ConnectionFailed, StreamTruncated
-from barechat.exchange import Head
+from barechat.steps import Head
 from barechat.wire.retry import RetryPolicy
 from barechat.wire.trace import TraceEvent, Tracer
 from support import DONE, piece, whole_body
@@ -21,8 +21,9 @@ from test_exchange import JSON, SSE, Script, lost, status
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from barechat.exchange import Receipt, Send
+    from barechat.receipt import Receipt
     from barechat.records import Delta
+    from barechat.steps import Send
 
 STREAM = [SSE, piece("It will "), piece("rain.", "stop") + DONE]
 

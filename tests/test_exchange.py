@@ -23,25 +23,12 @@ from barechat.errors import (
     ServerFailed,
     StreamTruncated,
 )
-from barechat.exchange import (
-    Authorize,
-    Call,
-    Deadline,
-    Drain,
-    Emit,
-    Head,
-    Origin,
-    Read,
-    Receipt,
-    Send,
-    Senses,
-    Step,
-    Wait,
-    exchange,
-)
+from barechat.exchange import exchange
 from barechat.money.prices import Prices
+from barechat.receipt import Call, Origin, Receipt
 from barechat.records import Attempt, Reply
 from barechat.settings import Caps, Timeouts
+from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Send, Senses, Step, Wait
 from barechat.wire.request import build, openai_endpoint
 from barechat.wire.retry import RetryBudget, RetryPolicy
 from support import DONE, EXACT_PD, KEY, MODEL, STREAM, USAGE, event, piece, whole_body

@@ -19,7 +19,7 @@ SOURCE = Path(barechat.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "records", "parameters", "settings", "usage"), 0),
     **dict.fromkeys(("wire", "money"), 1),
-    **dict.fromkeys(("exchange", "history", "filing"), 2),
+    **dict.fromkeys(("exchange", "steps", "receipt", "history", "filing"), 2),
     **dict.fromkeys(("drive", "transport"), 3),
     **dict.fromkeys(("client", "async_client"), 4),
     **dict.fromkeys(("session", "guide"), 5),

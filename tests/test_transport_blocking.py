@@ -20,7 +20,7 @@ from barechat import (
     StreamTruncated,
     Timeouts,
 )
-from barechat.exchange import Deadline, Send
+from barechat.steps import Deadline, Send
 from barechat.transport.blocking import BlockingTransport
 from framings import BAD_CHUNKS, CUT, EVERY_FRAMING, NOT_HTTP, TEXT, framed
 from support import KEY, MODEL, ONCE, QUICK, Sent, chunked, head, piece, whole_body

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from barechat.exchange import Deadline
+from barechat.steps import Deadline
 from barechat.transport.watchdog import Flight, Watch, Watchdog, watchdog
 
 if TYPE_CHECKING:

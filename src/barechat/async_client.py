@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from barechat.client import SENSES, BaseClient, BaseStream
 from barechat.drive import AsyncDrive
 from barechat.errors import ParameterError
-from barechat.exchange import Call, Receipt, exchange
+from barechat.exchange import exchange
 from barechat.parameters import Parameters
+from barechat.receipt import Call, Receipt
 from barechat.records import Delta, Reply
 from barechat.settings import Timeouts
 from barechat.wire import request as wire

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from barechat import settings
 from barechat.drive import Drive
 from barechat.errors import BarechatError, ConfigurationError, ParameterError
-from barechat.exchange import Call, Origin, Receipt, Senses, exchange
+from barechat.exchange import exchange
 from barechat.filing import file_receipt
 from barechat.money.meter import CostTracker
 from barechat.money.prices import Prices
 from barechat.parameters import Parameters, check
+from barechat.receipt import Call, Origin, Receipt
 from barechat.records import Delta, Reply
 from barechat.settings import Caps, Timeouts
+from barechat.steps import Senses
 from barechat.wire import request as wire
 from barechat.wire.retry import RetryBudget, RetryPolicy
 from barechat.wire.trace import Trace, Tracer

@@ -11,13 +11,14 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from barechat.errors import BarechatError, ConfigurationError
-from barechat.exchange import Drain, Emit, Head, Read, Receipt, Send, Step, Story, Wait
 from barechat.records import Delta, Reply
+from barechat.steps import Drain, Emit, Head, Read, Send, Step, Story, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from barechat.exchange import Deadline
+    from barechat.receipt import Receipt
+    from barechat.steps import Deadline
     from barechat.wire.trace import Tracer
 
 logger = logging.getLogger("barechat")

@@ -9,12 +9,9 @@ Rules: it never yields in a `finally`; it keeps the receipt true at every yield,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-
-import msgspec
 
 from barechat.errors import (
     ApiError,
@@ -26,149 +23,30 @@ from barechat.errors import (
     StreamTruncated,
 )
 from barechat.money.bound import bound
-from barechat.records import FREE, Attempt, Cost, Delta, RateLimits, Reply, Verdict
+from barechat.records import FREE, Attempt, Cost, Delta, Reply, Verdict
+from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Send, Senses, Step, Story, Wait
 from barechat.wire.chunks import Fold
 from barechat.wire.encoding import Inflater
 from barechat.wire.faults import read_error
 from barechat.wire.limits import rate_limits, server_delay_s
 from barechat.wire.reply import read_whole, reply_of, verdict_of
-from barechat.wire.retry import Failure, RetryBudget, RetryPolicy, delay_s, is_paid_by_server
+from barechat.wire.retry import Failure, delay_s, is_paid_by_server
+from barechat.wire.secret import redact, without
 from barechat.wire.sse import Decoder
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+
     from barechat.errors import Which
-    from barechat.money.prices import Prices
-    from barechat.settings import Caps, Timeouts
-    from barechat.wire.request import Endpoint, Request
+    from barechat.receipt import Call, Origin, Receipt
 
 _ERROR_BODY_BYTES = 64 * 1024  # more than any error, or blank beginning, needs
 _REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id", "request-id")
 # A gateway that gave up waiting says nothing of what the server behind it did, or bills.
 _STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
 _OK = range(200, 300)
-# What is shorter stands for a key where none is needed ("none", "ollama"); it is in half of all sentences.
-_SHORTEST_SECRET = 8
 _STREAM_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 _LONGEST_START = max(map(len, _STREAM_STARTS))
-
-
-class Deadline(msgspec.Struct, frozen=True):
-    """A moment on the clock, and whose: after `after_s` seconds of `which`."""
-
-    at: float
-    which: Which
-    after_s: float
-
-
-class Authorize(msgspec.Struct, frozen=True):
-    """Ask the caller's token function anew. Answer: the token."""
-
-
-class Send(msgspec.Struct, frozen=True):
-    """Send a request and await its answer's head. Answer: a `Head`."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-    connect_by: Deadline | None
-    head_by: Deadline | None
-
-
-class Head(msgspec.Struct, frozen=True):
-    """An answer's status, and its headers under lower-case names."""
-
-    status: int
-    headers: Mapping[str, str]
-
-
-class Read(msgspec.Struct, frozen=True):
-    """Read more of the body. Answer: whatever bytes have come, or b"" at the body's end."""
-
-    by: Deadline | None
-
-
-class Emit(msgspec.Struct, frozen=True):
-    """Hand deltas to the caller. Answered when the caller wants more."""
-
-    deltas: list[Delta]
-
-
-class Drain(msgspec.Struct, frozen=True):
-    """Read the little that may follow an answer, so that its connection can be used again; or else close it."""
-
-
-class Wait(msgspec.Struct, frozen=True):
-    """Wait before the next try."""
-
-    delay_s: float
-    attempt: Attempt
-
-
-Step = Authorize | Send | Read | Emit | Drain | Wait
-Story = Generator[Step, Any, Reply]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Senses:
-    """What the story may perceive: a steady clock and the time of day (both in seconds), noise, and new ids."""
-
-    clock: Callable[[], float]
-    epoch: Callable[[], float]
-    uniform: Callable[[float, float], float]
-    new_id: Callable[[], str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    """What one call asks for, and under which policies."""
-
-    endpoint: Endpoint
-    request: Request
-    timeouts: Timeouts
-    policy: RetryPolicy
-    prices: Prices
-    caps: Caps
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class Origin:
-    """What a client has learned of its server, shared by all its calls."""
-
-    retry_budget: RetryBudget
-    refuses_usage_option: bool = False
-
-
-class Receipt:
-    """What became of a call so far: its attempts, and its answer as far as it has come. True at every step."""
-
-    def __init__(self, call: Call) -> None:
-        self.call = call
-        self.attempts: list[Attempt] = []
-        self.fold: Fold | None = None
-        self.limits = RateLimits()
-        self.reply: Reply | None = None
-
-    @property
-    def cost(self) -> Cost:
-        """What the call cost or may have cost, all its attempts together."""
-        return Cost.sum(attempt.cost for attempt in self.attempts)
-
-    def partial(self) -> Reply | None:
-        """Return the reply, or what has come of it; None before its first byte."""
-        if self.reply is not None or self.fold is None:
-            return self.reply
-        return self.sign(reply_of(self.fold.raw(), "partial"))
-
-    def sign(self, reply: Reply) -> Reply:
-        """Return the reply with what only the call knows of it."""
-        return msgspec.structs.replace(
-            reply,
-            cost=self.cost,
-            request_id=self.attempts[-1].request_id if self.attempts else None,
-            rate_limits=self.limits,
-            attempts=tuple(self.attempts),
-        )
 
 
 @dataclass
@@ -441,7 +319,7 @@ class _Exchange:
         error.request_id = last.request_id
         error.status = last.status if error.status is None else error.status
         error.partial = receipt.partial()
-        _redact(error, self._secret)
+        redact(error, self._secret)
 
     def _file(
         self,
@@ -461,11 +339,11 @@ class _Exchange:
             Attempt(
                 number=this.number,
                 client_request_id=this.client_request_id,
-                request_id=_without(self._secret, request_id),
+                request_id=without(self._secret, request_id),
                 status=this.status,
                 error=error,
-                message=_without(self._secret, message),
-                code=_without(self._secret, code),
+                message=without(self._secret, message),
+                code=without(self._secret, code),
                 sent=this.sent,
                 elapsed_s=self._senses.clock() - this.started - this.paused,
                 first_byte_s=None if this.first_byte is None else this.first_byte - this.started,
@@ -499,34 +377,6 @@ def _is_stream(head: Head, beginning: bytes, *, ended: bool) -> bool | None:
 def _refuses_usage_option(error: BarechatError) -> bool:
     said = f"{error.param} {error}"
     return isinstance(error, BadRequest) and ("stream_options" in said or "include_usage" in said)
-
-
-def _redact(error: BarechatError, secret: str) -> None:
-    """Take the key out of an error, which a server, or what stands between, may have echoed."""
-    error.args = (_without(secret, str(error)),)
-    error.code, error.type, error.param = (_without(secret, text) for text in (error.code, error.type, error.param))
-    if error.body is not None:
-        error.body = (_without(secret, error.body.decode("latin-1")) or "").encode("latin-1")
-    cause, seen = error.__cause__ or error.__context__, {id(error)}  # such chains can be rings
-    while cause is not None and id(cause) not in seen:
-        if _without(secret, str(cause)) != str(cause):  # a foreign exception's words can't be changed for sure
-            error.__cause__ = error.__context__ = None
-            return
-        seen.add(id(cause))
-        cause = cause.__cause__ or cause.__context__
-
-
-def _without(secret: str, text: str | None) -> str | None:
-    """Return a text without the secret, nor its beginning where the text was cut within it."""
-    if not text or len(secret) < _SHORTEST_SECRET:
-        return text
-    text = text.replace(secret, "***")
-    while (start := text.find(secret[:_SHORTEST_SECRET])) >= 0:
-        end = start + _SHORTEST_SECRET
-        while end < len(text) and text[end] == secret[end - start]:
-            end += 1
-        text = f"{text[:start]}***{text[end:]}"
-    return text
 
 
 def _delta_of(choice: Any) -> Delta:

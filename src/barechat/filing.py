@@ -6,8 +6,8 @@ import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from barechat.exchange import Receipt
     from barechat.money.meter import CostTracker
+    from barechat.receipt import Receipt
 
 logger = logging.getLogger("barechat")
 

@@ -10,8 +10,8 @@ from barechat.money.meter import CostTracker
 
 if TYPE_CHECKING:
     from barechat.client import ChatStream, Client
-    from barechat.exchange import Receipt
     from barechat.parameters import Parameters
+    from barechat.receipt import Receipt
     from barechat.records import Reply
 
 

@@ -15,8 +15,8 @@ import aiohttp
 import yarl
 
 from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
-from barechat.exchange import Deadline
 from barechat.settings import proxy_for
+from barechat.steps import Deadline
 from barechat.transport.common import DRAIN_BYTES, DRAIN_S, deadline_exceeded, merged
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from aiohttp.abc import AbstractStreamWriter
 
-    from barechat.exchange import Send
+    from barechat.steps import Send
 
 _MAX_HEADER_BYTES = 65536
 

@@ -22,15 +22,15 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
 from urllib3.util import parse_url
 
 from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
-from barechat.exchange import Deadline
 from barechat.settings import proxy_for
+from barechat.steps import Deadline
 from barechat.transport.common import DRAIN_BYTES, DRAIN_S, deadline_exceeded, merged
 from barechat.transport.watchdog import Flight, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from barechat.exchange import Send
+    from barechat.steps import Send
 
 READ_BYTES = 65536  # never bare read1(), which ends silently on a body cut before its Content-Length
 _POOL_SIZE = 256

@@ -9,7 +9,7 @@ from barechat.errors import DeadlineExceeded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from barechat.exchange import Deadline
+    from barechat.steps import Deadline
 
 # After an answer's end: long enough for the last bytes of a chunked body, which mostly come with the answer.
 DRAIN_S = 0.1

@@ -16,7 +16,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from barechat.exchange import Deadline
+    from barechat.steps import Deadline
 
 
 class Watch:

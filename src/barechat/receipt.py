@@ -1,0 +1,73 @@
+"""What one call asks for, and what became of it so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from barechat.records import Attempt, Cost, RateLimits, Reply
+from barechat.wire.reply import reply_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barechat.money.prices import Prices
+    from barechat.settings import Caps, Timeouts
+    from barechat.wire.chunks import Fold
+    from barechat.wire.request import Endpoint, Request
+    from barechat.wire.retry import RetryBudget, RetryPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """What one call asks for, and under which policies."""
+
+    endpoint: Endpoint
+    request: Request
+    timeouts: Timeouts
+    policy: RetryPolicy
+    prices: Prices
+    caps: Caps
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Origin:
+    """What a client has learned of its server, shared by all its calls."""
+
+    retry_budget: RetryBudget
+    refuses_usage_option: bool = False
+
+
+class Receipt:
+    """What became of a call so far: its attempts, and its answer as far as it has come. True at every step."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+        self.attempts: list[Attempt] = []
+        self.fold: Fold | None = None
+        self.limits = RateLimits()
+        self.reply: Reply | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """What the call cost or may have cost, all its attempts together."""
+        return Cost.sum(attempt.cost for attempt in self.attempts)
+
+    def partial(self) -> Reply | None:
+        """Return the reply, or what has come of it; None before its first byte."""
+        if self.reply is not None or self.fold is None:
+            return self.reply
+        return self.sign(reply_of(self.fold.raw(), "partial"))
+
+    def sign(self, reply: Reply) -> Reply:
+        """Return the reply with what only the call knows of it."""
+        return msgspec.structs.replace(
+            reply,
+            cost=self.cost,
+            request_id=self.attempts[-1].request_id if self.attempts else None,
+            rate_limits=self.limits,
+            attempts=tuple(self.attempts),
+        )
