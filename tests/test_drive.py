@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from barechat.drive import AsyncDrive, Drive
-from barechat.errors import BarechatError, ConfigurationError, ConnectionFailed, StreamTruncated
+from barechat.errors import BarechatError, ConfigurationError, ConnectionFailed, ServerFailed, StreamTruncated
 from barechat.steps import Head
 from barechat.wire.retry import RetryPolicy
 from barechat.wire.trace import TraceEvent, Tracer
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from barechat.receipt import Receipt
-    from barechat.records import Delta
+    from barechat.records import Attempt, Delta
     from barechat.steps import Send
 
 STREAM = [SSE, piece("It will "), piece("rain.", "stop") + DONE]
@@ -35,6 +35,7 @@ class Answer:
     head: Head
     left: list[Any]
     told: list[str]
+    rest: bytes = b""
 
     @property
     def status(self) -> int:
@@ -51,8 +52,9 @@ class Answer:
         self.told.append(f"read {len(item)}")
         return bytes(item)
 
-    def drain(self) -> None:
+    def drain(self) -> bytes:
         self.told.append("drain")
+        return self.rest
 
     def close(self) -> None:
         self.told.append("close")
@@ -63,8 +65,8 @@ class AwaitedAnswer(Answer):
     async def read(self, by: Any) -> bytes:  # type: ignore[override]  # the same, awaited
         return super().read(by)
 
-    async def drain(self) -> None:  # type: ignore[override]
-        super().drain()
+    async def drain(self) -> bytes:  # type: ignore[override]
+        return super().drain()
 
 
 @dataclass
@@ -77,6 +79,7 @@ class Loop:
     token: Callable[[], Any] | None = None
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     tracer: Tracer | None = None
+    rest: bytes = b""
 
     def __post_init__(self) -> None:
         self.told: list[str] = []
@@ -95,7 +98,10 @@ class Loop:
             raise head
         count = next((at for at, item in enumerate(self.answers) if isinstance(item, Head)), len(self.answers))
         left, self.answers = self.answers[:count], self.answers[count:]
-        return (Answer if self.kind == "blocking" else AwaitedAnswer)(head, left, self.told)
+        return (Answer if self.kind == "blocking" else AwaitedAnswer)(head, left, self.told, self.rest)
+
+    def retry_with(self, on_retry: Callable[[Attempt], Any]) -> None:
+        object.__setattr__(self.drive.receipt.call, "policy", RetryPolicy(on_retry=on_retry))
 
     def sleep(self, seconds: float) -> None:
         self.told.append(f"sleep {seconds:g}")
@@ -200,6 +206,58 @@ def test_a_listener_hears_of_the_end_after_the_ledger_of_costs(kind: str) -> Non
     assert heard == [1]
 
 
+def test_on_retry_is_told_of_the_failed_attempt_before_each_wait(kind: str) -> None:
+    loop = Loop(kind, [*status(503), *status(429), *STREAM])
+    loop.retry_with(lambda attempt: loop.told.append(f"failed {attempt.status}, waits {attempt.delay_s:g}"))
+    loop.run()
+    assert [item for item in loop.told if item.startswith(("failed", "sleep"))] == [
+        "failed 503, waits 1",
+        "sleep 1",
+        "failed 429, waits 2",
+        "sleep 2",
+    ]
+
+
+def test_an_async_on_retry_is_awaited() -> None:
+    loop = Loop("asyncio", [*status(503), *STREAM])
+    seen: list[int | None] = []
+
+    async def on_retry(attempt: Attempt) -> None:
+        seen.append(attempt.status)
+
+    loop.retry_with(on_retry)
+    loop.run()
+    assert seen == [503]
+
+
+@pytest.mark.parametrize("raised", [KeyError("enough"), ServerFailed("enough")])
+def test_what_on_retry_raises_ends_the_call(kind: str, raised: Exception) -> None:
+    def stop(_: Attempt) -> None:
+        raise raised
+
+    loop = Loop(kind, [*status(503)])
+    loop.retry_with(stop)
+    with pytest.raises(type(raised)) as caught:
+        loop.run()
+    assert caught.value is raised
+    assert [[attempt.status for attempt in receipt.attempts] for receipt in loop.filed] == [[503]]
+
+
+def test_on_retry_may_close_the_call(kind: str) -> None:
+    loop = Loop(kind, [*status(503)])
+    loop.retry_with(lambda _: loop.drive.close())
+    assert loop.run() == []
+    assert [item for item in loop.told if item.startswith("sleep")] == []
+    assert len(loop.filed) == 1
+
+
+def test_a_tracer_is_told_of_what_follows_the_answer_and_of_its_end(kind: str) -> None:
+    events: list[TraceEvent] = []
+    loop = Loop(kind, list(STREAM), tracer=Tracer(events.append, lambda: 5.0, ""), rest=b": bye\n\n")
+    loop.run()
+    assert [(event.kind, event.body) for event in events[-2:]] == [("body", b": bye\n\n"), ("end", b"")]
+
+
 def test_a_token_function_is_asked_for_each_attempt(kind: str) -> None:
     asked: list[int] = []
 
@@ -255,6 +313,7 @@ def test_a_tracer_and_the_log_are_told_of_each_step(kind: str, caplog: pytest.Lo
         ("head", 2),
         ("body", 2),
         ("body", 2),
+        ("end", 2),
     ]
     assert (events[4].delay_s, "503" in events[4].text) == (1, True)
     assert [record.message for record in caplog.records if "next try in 1.00 s" in record.message]

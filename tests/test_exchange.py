@@ -11,6 +11,7 @@ import pytest
 
 from barechat.drive import advance
 from barechat.errors import (
+    AuthenticationFailed,
     BadRequest,
     BarechatError,
     ConnectionFailed,
@@ -20,13 +21,12 @@ from barechat.errors import (
     ProtocolBroken,
     QuotaExhausted,
     RateLimited,
-    ServerFailed,
     StreamTruncated,
 )
 from barechat.exchange import exchange
 from barechat.money.prices import Prices
 from barechat.receipt import Call, Origin, Receipt
-from barechat.records import Attempt, Reply
+from barechat.records import Reply
 from barechat.settings import Caps, Timeouts
 from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Send, Senses, Step, Wait
 from barechat.wire.request import build, openai_endpoint
@@ -59,6 +59,7 @@ class Script:
     timeouts: Timeouts = field(default_factory=Timeouts)
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] | None = None
     key: str = KEY
     with_token: bool = False
     model: str = MODEL
@@ -83,7 +84,14 @@ class Script:
             endpoint = openai_endpoint("http://server/v1", "", lambda: "unused: the script answers", {})
         ask_usage = not self.origin.refuses_usage_option
         request = build(
-            endpoint, "Hello", self.model, self.parameters, None, None, streamed=self.streamed, ask_usage=ask_usage
+            endpoint,
+            "Hello",
+            self.model,
+            self.parameters,
+            None,
+            self.headers,
+            streamed=self.streamed,
+            ask_usage=ask_usage,
         )
         call = Call(
             endpoint=endpoint,
@@ -460,32 +468,11 @@ def test_what_breaks_the_protocol_is_not_tried_again() -> None:
     assert error.cost.certainty == "bound"
 
 
-def test_on_retry_is_told_of_the_failed_attempt_before_each_wait() -> None:
-    told: list[tuple[Attempt, int]] = []
-    script = Script(policy=RetryPolicy(on_retry=lambda attempt: told.append((attempt, len(script.all(Wait))))))
+def test_a_wait_carries_the_failed_attempt_even_if_there_is_nothing_to_wait_for() -> None:
+    script = Script(policy=RetryPolicy(base_s=0))
     reply = script.tell(*status(503), refused(), *WHOLE)
-    assert [attempt for attempt, _ in told] == list(reply.attempts[:2])
-    assert [(attempt.delay_s, waits) for attempt, waits in told] == [(1, 0), (2, 1)]
     assert [step.attempt for step in script.all(Wait)] == list(reply.attempts[:2])
-
-
-def test_on_retry_is_told_even_if_there_is_nothing_to_wait_for() -> None:
-    told: list[Attempt] = []
-    script = Script(policy=RetryPolicy(base_s=0, on_retry=told.append))
-    script.tell(*status(503), *WHOLE)
-    assert [attempt.delay_s for attempt in told] == script.delays == [0]
-
-
-@pytest.mark.parametrize("raised", [KeyError("enough"), ServerFailed("enough")])
-def test_what_on_retry_raises_ends_the_call(raised: Exception) -> None:
-    def stop(_: Attempt) -> None:
-        raise raised
-
-    script = Script(policy=RetryPolicy(on_retry=stop))
-    with pytest.raises(type(raised)) as caught:
-        script.tell(*status(503))
-    assert caught.value is raised
-    assert [attempt.status for attempt in script.receipt.attempts] == [503]
+    assert script.delays == [0, 0]
 
 
 def test_the_retry_budget_is_shared_and_filled_by_successes() -> None:
@@ -561,8 +548,9 @@ def test_a_whole_reply_has_connect_and_total_alone() -> None:
 def test_one_try_at_a_whole_reply_may_have_a_deadline_of_its_own() -> None:
     script = Script(policy=RetryPolicy(attempt_s=4), timeouts=Timeouts(total_s=None))
     script.tell(refused(), JSON, whole_body(), b"")
-    assert [send.head_by for send in script.all(Send)] == [by("first_byte", 4), by("first_byte", 4, START + 1)]
-    assert {read.by for read in script.all(Read)} == {by("first_byte", 4, START + 1)}
+    first, second = (Deadline(at, "first_byte", 4, "RetryPolicy.attempt_s") for at in (START + 4, START + 5))
+    assert [send.head_by for send in script.all(Send)] == [first, second]
+    assert {read.by for read in script.all(Read)} == {second}
 
 
 def test_a_stream_has_first_byte_and_then_idle_and_no_total() -> None:
@@ -588,7 +576,45 @@ def test_a_given_total_holds_for_a_stream_and_all_its_attempts_and_waits() -> No
     script = Script(streamed=True, timeouts=Timeouts(total_s=30, idle_s=50))
     script.tell(*status(503), *WHOLE_STREAM)
     assert [send.head_by for send in script.all(Send)] == [by("total", 30)] * 2
-    assert [read.by for read in script.all(Read)] == [by("total", 30)] * 3
+    assert [read.by for read in script.all(Read)] == [by("idle", 5), by("idle", 5), by("total", 30)]
+
+
+def test_the_total_runs_from_the_first_step_and_not_from_the_call_that_made_the_story() -> None:
+    script = Script(timeouts=Timeouts(total_s=4))
+    script.now += 100
+    script.tell(*WHOLE)
+    assert script.all(Send)[0].head_by == by("total", 4, START + 100)
+
+
+def test_a_failed_answer_s_body_takes_at_most_five_seconds_from_the_next_try() -> None:
+    script = Script(timeouts=Timeouts(total_s=None))
+    script.tell(*status(503), *WHOLE)
+    assert script.all(Read)[0].by == by("idle", 5)
+
+
+def test_an_answer_that_failed_half_way_is_metered_and_kept_where_it_was_counted() -> None:
+    message = {"role": "assistant", "content": "It will"}
+    body = whole_body(choices=[{"index": 0, "message": message, "finish_reason": "error"}])
+    error = Script(policy=RetryPolicy(max_attempts=1)).fail(StreamTruncated, JSON, body, b"")
+    assert error.partial is not None
+    assert error.partial.text
+    assert error.cost is not None
+    assert error.cost.certainty == "exact"
+
+
+def test_the_caller_s_own_id_of_the_request_is_the_attempt_s() -> None:
+    script = Script(headers={"x-client-request-id": "mine"})
+    reply = script.tell(*WHOLE)
+    assert reply.attempts[0].client_request_id == "mine"
+    sent = script.all(Send)[0].headers
+    assert [value for name, value in sent.items() if name.lower() == "x-client-request-id"] == ["mine"]
+
+
+def test_the_caller_s_own_authorization_goes_before_the_key_and_is_a_secret_too() -> None:
+    script = Script(headers={"authorization": "Bearer other-key-0123"})
+    error = script.fail(AuthenticationFailed, *status(401, b'{"error": "no such key: other-key-0123"}'))
+    assert script.all(Send)[0].headers["Authorization"] == "Bearer other-key-0123"
+    assert "other-key" not in f"{error} {error.body!r} {error.attempts}"
 
 
 def test_the_earlier_of_connect_and_total_holds() -> None:

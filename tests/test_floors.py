@@ -67,6 +67,7 @@ TOUCHES: dict[str, set[str]] = {
     "drive": {"threading"},  # a lock, so that another thread may close what one reads
     "client": {"os", "random", "time"},  # the clocks, noise and ids that it hands to the exchange
     "async_client": {"asyncio"},  # its sleep
+    "session": {"threading"},  # a lock, so that turns that end together are both kept
     "money.meter": {"os", "threading"},  # a lock that survives a fork
     "money.prices": {"importlib"},  # its table
 }

@@ -272,6 +272,34 @@ def test_it_reads_a_real_stream_of_another_library(simulator: Simulator) -> None
 def test_a_line_that_is_broken_is_said() -> None:
     with pytest.raises(ProtocolBroken):
         guide.count_streamed_tokens(["data: {broken"])
+    with pytest.raises(ProtocolBroken, match="not UTF-8"):
+        guide.count_streamed_tokens([b'data: {"choices": []}', b"data: \xff"])
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"choices": [None, 1, "x", []]},
+        {"choices": {"delta": {"content": "x"}}},
+        {"choices": 5},
+        {"choices": [{"delta": None}, {"delta": "x"}, {"delta": [1]}, {}]},
+        {"choices": None, "usage": []},
+    ],
+)
+def test_a_chunk_of_another_shape_adds_nothing_and_stops_nothing(odd: dict[str, Any]) -> None:
+    assert guide.count_streamed_tokens(lines(delta("a"), odd, delta("b"))) == 2
+
+
+def test_done_ends_the_count_before_the_next_line_is_asked_for() -> None:
+    def still_open() -> Iterator[str]:
+        yield from [*lines(delta("a")), "data: [DONE]"]
+        pytest.fail("a server may keep the connection open")
+
+    assert guide.count_streamed_tokens(still_open()) == 1
+
+
+def test_what_follows_no_data_is_no_piece_of_any() -> None:
+    assert guide.count_streamed_tokens(["hello", *lines(delta("a")), ": hi", "hello"]) == 1
 
 
 # The default client

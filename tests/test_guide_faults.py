@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import requests
 
 from barechat import BarechatError, Client, CostTracker, StreamTruncated, guide
 from barechat.wire.retry import RetryPolicy
-from support import DONE, KEY, MODEL, piece
+from support import DONE, KEY, MODEL, ByteServer, head, piece
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from barechat.simulator import Simulator
 
@@ -136,3 +137,37 @@ def test_10_a_line_separator_of_unicode_stays_in_the_text(
     raw = f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" + (piece(finish_reason="stop") + DONE).decode()
     simulator.fail_next(raw=raw)
     assert guide.robust_chat("Hello", stream=True) == text
+
+
+def by_httpx(url: str) -> Iterator[str]:
+    with httpx.stream("POST", url, json={}, timeout=10) as response:
+        yield from response.iter_lines()
+
+
+def by_requests(url: str) -> Iterator[str]:
+    with requests.post(url, json={}, stream=True, timeout=10) as response:
+        yield from response.iter_lines(decode_unicode=True)
+
+
+@pytest.mark.parametrize("read", [by_httpx, by_requests])
+@pytest.mark.parametrize("charset", ["", "; charset=utf-8"])  # without one, requests takes text for Latin-1
+@pytest.mark.parametrize(
+    "text",
+    [
+        "one\u2028two",
+        "one\u2028\u2028two",
+        "\u2029",
+        "one\u0085two \u2028",
+        "a\u2028b\u2029c\u0085d: e",
+        "\u00c5 \u2026",
+    ],
+    ids=ascii,
+)
+def test_10_a_line_that_another_library_split_there_is_counted_whole(
+    text: str, charset: str, read: Callable[[str], Iterator[str]], byte_server: ByteServer
+) -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}}]}
+    raw = f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n".encode()
+    body = raw + piece("then") + raw + piece(finish_reason="stop") + DONE
+    byte_server.answer(head(kind=f"text/event-stream{charset}"), body)
+    assert guide.count_streamed_tokens(read(byte_server.url)) == 3

@@ -146,6 +146,16 @@ def test_a_copy_keeps_the_totals_and_goes_its_own_way(again: Any) -> None:
     assert other.total_cost == 2 * costs.total_cost
 
 
+def test_what_else_a_counted_call_cost_is_added_without_a_call() -> None:
+    costs = tracker()
+    costs.calculate(response())
+    costs.record("gpt-4o-mini", None, Cost(picodollars=50_000_000, certainty="bound"), calls=0)
+    costs.record("llama", None, UNPRICED, calls=0)
+    assert (costs.call_count, costs.unpriced_calls) == (1, 0)
+    assert costs.total_cost == Decimal("0.0005")
+    assert "unpriced" not in costs.by_certainty
+
+
 def test_totals_once_read_do_not_change() -> None:
     costs = tracker()
     costs.calculate(response())
@@ -188,6 +198,31 @@ def test_a_lock_that_was_held_at_a_fork_does_not_hang_the_child() -> None:
         recording.start()
         recording.join(timeout=10)
     assert costs.call_count == 1
+
+
+class _Nosy(str):
+    """A model's name that records a call of its own in the midst of the first look at it."""
+
+    __slots__ = ("costs",)
+    costs: CostTracker | None
+
+    def __hash__(self) -> int:
+        costs, self.costs = self.costs, None
+        if costs is not None:
+            costs.record("inner", None, Cost(picodollars=2, certainty="bound"))
+        return super().__hash__()
+
+
+def test_a_record_within_a_record_neither_hangs_nor_is_lost() -> None:
+    # As when the garbage collector closes a forgotten stream, whose call is filed then and there.
+    costs = tracker()
+    model = _Nosy("outer")
+    model.costs = costs
+    cost = Cost(picodollars=1, certainty="exact")
+    recording = threading.Thread(target=costs.record, args=(model, None, cost), daemon=True)
+    recording.start()
+    recording.join(timeout=10)
+    assert (costs.call_count, dict(costs.by_model)) == (2, {"outer": Decimal("1E-12"), "inner": Decimal("2E-12")})
 
 
 CERTAINTIES: list[Certainty] = ["exact", "bound", "estimate"]

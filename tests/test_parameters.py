@@ -177,6 +177,24 @@ def test_an_unknown_name_is_refused_with_the_nearest_known_one() -> None:
         check({"stream": True})
 
 
+@pytest.mark.parametrize(
+    ("name", "here"),
+    {
+        "timeout": "timeouts=Timeouts(",
+        "max_retries": "retry=RetryPolicy(max_attempts=max_retries + 1)",
+        "extra_headers": "headers={",
+        "extra_body": "pass extra={",
+        "extra_query": "Client.azure(api_version=",
+    }.items(),
+)
+def test_a_name_of_the_official_sdk_is_refused_with_what_does_it_here(name: str, here: str) -> None:
+    with pytest.raises(ParameterError) as caught:
+        check({name: 1})
+    assert caught.value.param == name
+    assert here in str(caught.value)
+    assert f"extra={{{name!r}" not in str(caught.value)
+
+
 def test_parameters_that_need_or_exclude_one_another_say_so() -> None:
     for given_ in ({"top_logprobs": 3}, {"top_logprobs": 0}, {"top_logprobs": 3, "logprobs": False}):
         with pytest.raises(ParameterError, match="logprobs=True"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
 import warnings
 from typing import Any
@@ -126,6 +127,20 @@ def test_max_tokens_is_sent_by_its_new_name_where_the_old_one_is_refused(model: 
         body = sent(build(model=model, max_tokens=5))
     assert body["max_completion_tokens"] == 5
     assert "max_tokens" not in body
+
+
+@pytest.mark.parametrize("version", ["2024-10-21", None])
+def test_max_tokens_is_renamed_by_the_deployment_s_name_too(version: str | None) -> None:
+    at = azure("https://r.openai.azure.com", "o3-mini", version)
+    with pytest.warns(UserWarning, match="o3-mini refuses max_tokens"):
+        body = sent(build(model=None, at=at, max_tokens=5))
+    assert body["max_completion_tokens"] == 5
+
+
+def test_neither_an_endpoint_nor_a_client_can_be_pickled_with_its_key() -> None:
+    for held in (endpoint(), Client(KEY, BASE)):
+        with pytest.raises(TypeError, match="holds the key"):
+            pickle.dumps(held)
 
 
 @pytest.mark.parametrize("model", OTHERS)

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import sys
+import threading
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from barechat import BarechatError, ChatSession, Client, NotFound, ParameterError, RetryPolicy, StreamTruncated
+from barechat import (
+    AsyncClient,
+    Attempt,
+    BarechatError,
+    ChatSession,
+    Client,
+    ConfigurationError,
+    DeadlineExceeded,
+    NotFound,
+    ParameterError,
+    RetryPolicy,
+    StreamTruncated,
+    Timeouts,
+)
 from support import KEY, MODEL, QUICK, ByteServer, Sent, chunked, head, piece, whole_body
 
 if TYPE_CHECKING:
@@ -148,3 +164,143 @@ def test_the_session_s_cost_is_the_sum_of_its_calls_lost_ones_included(byte_serv
         costs.append(cut_short.value.cost.usd)
         assert session.cost.total_cost == client.cost.total_cost == sum(cost or 0 for cost in costs)
         assert session.cost.call_count == 3
+
+
+def said(session: ChatSession) -> list[str]:
+    """Return what the user said, each of it answered."""
+    turns = [session.messages[at : at + 2] for at in range(0, len(session.messages), 2)]
+    assert all([message["role"] for message in turn] == ["user", "assistant"] for turn in turns)
+    return [question["content"] for question, _ in turns]
+
+
+def test_a_send_during_an_open_stream_is_remembered_and_so_is_the_stream(client: Client) -> None:
+    session = ChatSession(client, model=MODEL)
+    with session.stream("Long") as stream:
+        next(stream)
+        session.send("Short")
+        assert said(session) == ["Short"]
+        list(stream)
+    assert said(session) == ["Short", "Long"]
+
+
+def test_a_send_that_ends_during_another_is_remembered_and_so_is_the_other(
+    client: Client, simulator: Simulator
+) -> None:
+    session = ChatSession(client, model=MODEL)
+
+    def interrupt(_: Attempt) -> None:
+        session.send("Inner")
+
+    simulator.fail_next(status=503)
+    session.send("Outer", retry=RetryPolicy(base_s=0.001, on_retry=interrupt))
+    assert said(session) == ["Inner", "Outer"]
+
+
+def test_turns_that_end_together_are_trimmed_to_the_limit(client: Client) -> None:
+    session = ChatSession(client, model=MODEL, max_history=2)
+    with session.stream("Long") as stream:
+        next(stream)
+        session.send("Short")
+        list(stream)
+    assert said(session) == ["Long"]
+
+
+@pytest.fixture
+def _impatient_threads() -> Iterator[None]:
+    """Let threads take turns as often as they can, so that a lost turn is seen."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_impatient_threads")
+def test_threads_lose_no_turn(client: Client) -> None:
+    session = ChatSession(client, model=MODEL)
+    reply = client.chat("Hello", model=MODEL)
+    begin = threading.Barrier(8)
+
+    def remember(name: int) -> None:
+        begin.wait(timeout=10)
+        for number in range(250):
+            session._remember(f"{name} {number}", reply)
+
+    threads = [threading.Thread(target=remember, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(said(session))) == 2000
+
+
+@pytest.mark.parametrize("client", [AsyncClient(KEY, "http://127.0.0.1:1/v1"), KEY, None])
+def test_what_is_no_client_that_blocks_is_refused_at_once(client: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"not {type(client).__name__}; an async twin is to come"):
+        ChatSession(client, model=MODEL)
+
+
+def test_a_call_s_options_go_before_the_session_s_and_reach_the_wire(byte_server: ByteServer) -> None:
+    body = whole_body()
+    byte_server.answer(head(f"Content-Length: {len(body)}"), body, closes=False)
+    with Client(KEY, byte_server.url) as client:
+        session = ChatSession(client, model=MODEL, headers={"X-One": "session"}, extra={"top_k": 1})
+        session.send("One", tags={"for": "test"})
+        with session.stream("Two", headers={"X-One": "call"}, extra={"top_k": 2}) as stream:
+            list(stream)
+    assert [request.json["top_k"] for request in byte_server.requests] == [1, 2]
+    for request, value in zip(byte_server.requests, ("session", "call"), strict=True):
+        assert f"x-one: {value}" in request.head.lower()
+
+
+def test_a_call_s_timeouts_and_retry_hold(client: Client, simulator: Simulator) -> None:
+    session = ChatSession(client, model=MODEL)
+    simulator.fail_next(stall_head=True)
+    with pytest.raises(DeadlineExceeded) as caught:
+        session.send("Hello", timeouts=Timeouts(total_s=0.05))
+    assert caught.value.which == "total"
+    simulator.fail_next(status=503)
+    with pytest.raises(BarechatError), session.stream("Hello", retry=RetryPolicy(max_attempts=1)) as stream:
+        list(stream)
+
+
+def test_a_turn_that_took_two_attempts_is_one_call(client: Client, simulator: Simulator) -> None:
+    session = ChatSession(client, model=MODEL)
+    simulator.fail_next(close_before=True)
+    reply = session.send("Hello")
+    assert [attempt.cost.certainty for attempt in reply.attempts] == ["bound", "exact"]
+    assert session.cost.call_count == client.cost.call_count == 1
+    assert session.cost.total_cost == client.cost.total_cost == reply.cost.usd
+    assert "calls          1\n" in str(client.cost)
+    simulator.fail_next(2, close_before=True)
+    with (
+        pytest.raises(BarechatError) as caught,
+        session.stream("Lost", retry=RetryPolicy(max_attempts=2, base_s=0.001)) as stream,
+    ):
+        list(stream)
+    assert len([attempt for attempt in caught.value.attempts if attempt.cost.picodollars]) == 2
+    assert session.cost.call_count == client.cost.call_count == 2
+    assert session.cost.total_cost == client.cost.total_cost
+
+
+def test_an_unpriced_call_is_one_however_many_attempts_it_took(
+    client: Client, simulator: Simulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = ChatSession(client, model="llama-9")
+    simulator.fail_next(close_before=True)
+    with caplog.at_level("INFO", "barechat"):
+        session.send("Hello")
+    for tracker in (session.cost, client.cost):
+        assert (tracker.call_count, tracker.unpriced_calls, tracker.total_cost) == (1, 1, Decimal(0))
+    assert client.cost.total_output_tokens > 0
+    assert caplog.messages[-1] == "llama-9: complete after 2 attempts, unpriced"
+    simulator.fail_next(2, close_before=True)
+    with pytest.raises(BarechatError):
+        session.send("Lost", retry=RetryPolicy(max_attempts=2, base_s=0.001))
+    for tracker in (session.cost, client.cost):
+        assert (tracker.call_count, tracker.unpriced_calls) == (2, 2)
+
+
+def test_the_log_says_what_a_priced_call_cost_in_dollars(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "barechat"):
+        reply = client.chat("Hello", model=MODEL)
+    assert caplog.messages[-1] == f"{MODEL}: complete after 1 attempts, ${reply.cost}"

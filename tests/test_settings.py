@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 import pickle
+import traceback
 from typing import Any
 
 import pytest
@@ -127,3 +128,49 @@ def test_the_proxy_is_the_one_that_the_environment_names_for_an_origin(monkeypat
     assert settings.proxy_for("https", "api.openai.com") is None
     assert settings.proxy_for("https", "localhost") is None
     assert settings.proxy_for("https", "example.com") == "http://one:1"
+
+
+def test_a_proxy_without_a_scheme_is_one_of_http_as_curl_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, meant in (
+        ("127.0.0.1:3128", "http://127.0.0.1:3128"),
+        ("me:secret@proxy:1", "http://me:secret@proxy:1"),
+        ("[::1]:3128", "http://[::1]:3128"),
+        ("https://proxy:1/", "https://proxy:1/"),
+        ("HTTP://proxy", "HTTP://proxy"),
+    ):
+        monkeypatch.setenv("http_proxy", given)
+        assert settings.proxy_for("http", "example.com") == meant
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "socks5://me:secret@proxy:1",
+        "socks5h://proxy:1",
+        "ftp://proxy:1",
+        "://proxy",
+        "http://",
+        "http://:3128",
+        "http://me:secret@",
+        "http://proxy:secret",
+        "http://proxy:0",
+        "http://proxy:99999",
+        "http://me:se/secret@proxy:1",
+        "http://[::1",
+        "http://pro xy:1",
+        "http://pro..xy:1",
+        "http://me:secret@" + "a" * 64 + ":1",
+    ],
+)
+def test_a_proxy_that_can_t_be_used_is_refused_by_its_variable_and_not_shown(
+    bad: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, scheme in (("HTTPS_PROXY", "https"), ("ALL_PROXY", "http")):
+        monkeypatch.setenv(variable, bad)
+        with pytest.raises(ConfigurationError, match=variable) as caught:
+            settings.proxy_for(scheme, "example.com")
+        assert "secret" not in "".join(traceback.format_exception(caught.value)).partition("barechat.errors")[2]
+        assert caught.value.__cause__ is None
+        assert caught.value.__context__ is None
+    monkeypatch.setenv("NO_PROXY", "example.com")
+    assert settings.proxy_for("https", "example.com") is None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 
+import pytest
+
 from barechat.wire.trace import TraceEvent, Tracer, as_text
 
 KEY = "sk-very-secret"
@@ -37,6 +39,26 @@ def test_every_step_is_told_with_its_time_and_attempt_and_no_secret() -> None:
     everything = repr(told) + "".join(map(as_text, told)) + repr(pickle.dumps(told))
     assert KEY not in everything
     assert TOKEN not in everything
+
+
+@pytest.mark.parametrize("at", range(1, len(KEY)))
+def test_a_key_that_comes_in_two_pieces_is_masked_and_nothing_else_is_lost(at: int) -> None:
+    told: list[TraceEvent] = []
+    tracer = Tracer(told.append, lambda: 0.0, KEY)
+    tracer.request("u", {}, b"{}")
+    body = f"the key {KEY} and sk-".encode()
+    cut = body.index(KEY.encode()) + at
+    for piece in (body[:cut], body[cut:], b""):
+        tracer.body(piece)
+    assert b"".join(event.body for event in told[1:]) == b"the key *** and sk-"
+    assert told[-1].kind == "end"
+
+
+def test_a_short_stand_in_for_a_key_garbles_no_text() -> None:
+    told: list[TraceEvent] = []
+    tracer = Tracer(told.append, lambda: 0.0, "k")
+    tracer.request("u", {"Authorization": "Bearer k"}, b"kick")
+    assert (told[0].body, told[0].headers) == (b"kick", {"Authorization": "***"})
 
 
 def test_no_key_masks_nothing() -> None:

@@ -53,8 +53,9 @@ if TYPE_CHECKING:
         Usage,
     )
     from barechat.session import ChatSession
-    from barechat.settings import Timeouts
+    from barechat.settings import Caps, Timeouts
     from barechat.wire.retry import RetryPolicy
+    from barechat.wire.trace import TraceEvent
 
 __version__ = "0.1.0"
 
@@ -98,8 +99,9 @@ _HOMES = {
         "Usage",
     ),
     "barechat.session": ("ChatSession",),
-    "barechat.settings": ("Timeouts",),
+    "barechat.settings": ("Caps", "Timeouts"),
     "barechat.wire.retry": ("RetryPolicy",),
+    "barechat.wire.trace": ("TraceEvent",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -112,6 +114,7 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "BadRequest",
     "BarechatError",
     "BudgetExceeded",
+    "Caps",
     "ChatSession",
     "ChatStream",
     "Choice",
@@ -142,6 +145,7 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "Timeouts",
     "ToolCall",
     "TooLarge",
+    "TraceEvent",
     "Usage",
 ]
 

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 from barechat import settings
 from barechat.drive import Drive
@@ -64,10 +64,10 @@ class BaseClient:
             OPENAI_API_KEY. "" for a server that needs none.
         base_url: by default OPENAI_BASE_URL, or OpenAI's own. `/chat/completions` is appended.
         organization, project: by default OPENAI_ORG_ID and OPENAI_PROJECT_ID.
-        headers: sent with every request.
+        headers: sent with every request; they go before ours of the same name.
         timeouts, retry: the policies of calls that bring none of their own.
         caps: the most that is held in memory of one answer.
-        tags: names for what this client's calls are for.
+        tags: names for what this client's calls are for; they stand on each call's receipt.
         price_as: models or deployments that are priced as another, as in {"my-deployment": "gpt-4o"}.
         trace: told of everything that goes over the wire, secrets masked; see `barechat.wire.trace.TraceEvent`.
 
@@ -148,6 +148,9 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._endpoint.base}>"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds the key and open connections, and doesn't pickle; make one where it is needed")
 
     def _request(
         self,

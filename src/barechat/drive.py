@@ -37,8 +37,8 @@ class Answer(Protocol):
         """Return whatever bytes have come, b"" at the end."""
         ...
 
-    def drain(self) -> None:
-        """Read the little that may follow the answer, so that the connection can be used again."""
+    def drain(self) -> bytes:
+        """Read the little that may follow the answer, so that the connection can be used again; return it."""
         ...
 
     def close(self) -> None:
@@ -56,7 +56,7 @@ class AsyncAnswer(Protocol):
         """As Answer.read, awaited."""
         ...
 
-    async def drain(self) -> None:
+    async def drain(self) -> bytes:
         """As Answer.drain, awaited."""
         ...
 
@@ -102,7 +102,19 @@ class _Drive:
         if answer is not None:
             answer.close()
 
+    def _data(self, data: bytes) -> bytes:
+        if self._tracer is not None:
+            self._tracer.body(data)
+        return data
+
+    def _drained(self, rest: bytes) -> None:
+        if self._tracer is not None:
+            if rest:
+                self._tracer.body(rest)
+            self._tracer.body(b"")
+
     def _tell_wait(self, step: Wait) -> None:
+        self._leave()
         attempt = step.attempt
         logger.info("attempt %d failed (%s); next try in %.2f s", attempt.number, attempt.message, step.delay_s)
         if self._tracer is not None:
@@ -171,19 +183,18 @@ class Drive(_Drive):
 
     def _perform(self, step: Step) -> Any:
         if isinstance(step, Read):
-            data = self._answer.read(step.by)
-            if self._tracer is not None:
-                self._tracer.body(data)
-            return data
+            return self._data(self._answer.read(step.by))
         if isinstance(step, Send):
             self._tell_request(step)
             return self._head(self._send(step))
         if isinstance(step, Wait):
-            self._leave()
             self._tell_wait(step)
-            self._sleep(step.delay_s)
+            if (on_retry := self.receipt.call.policy.on_retry) is not None:
+                on_retry(step.attempt)
+            if not self.is_closed:
+                self._sleep(step.delay_s)
         elif isinstance(step, Drain):
-            self._answer.drain()
+            self._drained(self._answer.drain())
         else:  # Authorize
             return _checked_token(self.receipt.call.endpoint.token())  # type: ignore[misc]  # asked for only if there is one
         return None
@@ -233,19 +244,20 @@ class AsyncDrive(_Drive):
 
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Read):
-            data = await self._answer.read(step.by)
-            if self._tracer is not None:
-                self._tracer.body(data)
-            return data
+            return self._data(await self._answer.read(step.by))
         if isinstance(step, Send):
             self._tell_request(step)
             return self._head(await self._send(step))
         if isinstance(step, Wait):
-            self._leave()
             self._tell_wait(step)
-            await self._sleep(step.delay_s)
+            if (on_retry := self.receipt.call.policy.on_retry) is not None:
+                told: object = on_retry(step.attempt)
+                if inspect.isawaitable(told):
+                    await told
+            if not self.is_closed:
+                await self._sleep(step.delay_s)
         elif isinstance(step, Drain):
-            await self._answer.drain()
+            self._drained(await self._answer.drain())
         else:  # Authorize
             token = self.receipt.call.endpoint.token()  # type: ignore[misc]  # asked for only if there is one
             return _checked_token(await token if inspect.isawaitable(token) else token)

@@ -23,15 +23,16 @@ from barechat.errors import (
     StreamTruncated,
 )
 from barechat.money.bound import bound
-from barechat.records import FREE, Attempt, Cost, Delta, Reply, Verdict
+from barechat.records import FREE, Attempt, Cost, Delta
 from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Send, Senses, Step, Story, Wait
+from barechat.usage import read_usage
 from barechat.wire.chunks import Fold
 from barechat.wire.encoding import Inflater
 from barechat.wire.faults import read_error
 from barechat.wire.limits import rate_limits, server_delay_s
 from barechat.wire.reply import read_whole, reply_of, verdict_of
 from barechat.wire.retry import Failure, delay_s, is_paid_by_server
-from barechat.wire.secret import redact, without
+from barechat.wire.secret import redact, secrets_of, without
 from barechat.wire.sse import Decoder
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from barechat.receipt import Call, Origin, Receipt
 
 _ERROR_BODY_BYTES = 64 * 1024  # more than any error, or blank beginning, needs
+_ERROR_BODY_S = 5.0  # likewise: the time is better spent on the next try
 _REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id", "request-id")
 # A gateway that gave up waiting says nothing of what the server behind it did, or bills.
 _STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
@@ -81,17 +83,20 @@ class _Exchange:
         self._origin = origin
         self._senses = senses
         self._request = call.request
-        self._secret = ""  # what the last attempt authenticated itself with
+        self._secrets: frozenset[str] = frozenset()  # what the last attempt authenticated itself with
         self._tries = 0
-        timeouts = call.timeouts
-        total_s = timeouts.stream_total_s if call.request.streamed else timeouts.total_s
-        self._total = None if total_s is None else Deadline(senses.clock() + total_s, "total", total_s)
+        self._total: Deadline | None = None
 
     def tell(self) -> Story:
+        timeouts = self._call.timeouts
+        total_s = timeouts.stream_total_s if self._request.streamed else timeouts.total_s
+        if total_s is not None:
+            self._total = Deadline(self._senses.clock() + total_s, "total", total_s)
         while True:
             self._tries += 1
-            this = _Try(len(self._receipt.attempts) + 1, self._senses.new_id(), self._senses.clock())
-            self._receipt.fold = None
+            client_request_id = self._request.headers.get("X-Client-Request-Id") or self._senses.new_id()
+            this = _Try(len(self._receipt.attempts) + 1, client_request_id, self._senses.clock())
+            self._receipt.fold = self._receipt.whole = None
             try:
                 answer = yield from self._attempt(this)
             except BarechatError as error:
@@ -112,17 +117,18 @@ class _Exchange:
     def _attempt(self, this: _Try) -> Story:
         call, request = self._call, self._request
         token: str | None = (yield Authorize()) if call.endpoint.token is not None else None
-        self._secret = token or call.endpoint.key
         this.asked = now = self._senses.clock()
         this.sent = None
         timeouts = call.timeouts
+        headers = {
+            "X-Client-Request-Id": this.client_request_id,
+            **call.endpoint.credentials(token),
+            **request.headers,  # the caller's own have the last word
+        }
+        self._secrets = secrets_of(headers)
         head: Head = yield Send(
             request.url,
-            {
-                **request.headers,
-                **call.endpoint.credentials(token),
-                "X-Client-Request-Id": this.client_request_id,
-            },
+            headers,
             request.body,
             self._soonest(now, "connect", timeouts.connect_s),
             self._first_byte_by(this),
@@ -136,6 +142,9 @@ class _Exchange:
     def _failure(self, this: _Try, head: Head) -> Generator[Step, Any, ApiError]:
         """Read a failed answer's body, as far as it comes, and return its error."""
         body, by = b"", self._idle_by(this)
+        enough = self._senses.clock() + _ERROR_BODY_S
+        if by is None or by.at > enough:
+            by = Deadline(enough, "idle", _ERROR_BODY_S)
         try:
             inflater = Inflater(head.headers.get("content-encoding", ""), max_bytes=self._call.caps.body_bytes)
             while len(body) < _ERROR_BODY_BYTES:
@@ -180,8 +189,9 @@ class _Exchange:
         except ApiError:
             this.cost = FREE
             raise
-        self._receipt.fold = None
-        reply = self._settle(this, raw, verdict_of(raw, self._request.n, ended=True))
+        self._receipt.whole = raw
+        self._meter(this, raw)
+        reply = reply_of(raw, verdict_of(raw, self._request.n, ended=True))
         if self._request.streamed:
             yield from self._emit(this, [_delta_of(choice) for choice in reply.choices])
         return reply
@@ -200,10 +210,10 @@ class _Exchange:
             if isinstance(broken, DeadlineExceeded):
                 raise broken from None
             raise truncated from broken
-        reply = self._settle(this, raw, verdict)
+        self._meter(this, raw)
         if fold.done:
             yield Drain()
-        return reply
+        return reply_of(raw, verdict)
 
     def _events(self, this: _Try, inflater: Inflater, beginning: bytes, fold: Fold) -> Generator[Step, Any, None]:
         """Read a stream's events into `fold`, handing on what they bring, to [DONE] or the body's end."""
@@ -238,17 +248,16 @@ class _Exchange:
 
     # Deadlines: the earlier of the step's own and the call's.
 
-    def _soonest(self, start: float, which: Which, after_s: float | None) -> Deadline | None:
+    def _soonest(self, start: float, which: Which, after_s: float | None, setting: str = "") -> Deadline | None:
         total = self._total
         if after_s is None or (total is not None and total.at <= start + after_s):
             return total
-        return Deadline(start + after_s, which, after_s)
+        return Deadline(start + after_s, which, after_s, setting)
 
     def _first_byte_by(self, this: _Try) -> Deadline | None:
-        timeouts, policy = self._call.timeouts, self._call.policy
-        return self._soonest(
-            this.asked, "first_byte", timeouts.first_byte_s if self._request.streamed else policy.attempt_s
-        )
+        if self._request.streamed:
+            return self._soonest(this.asked, "first_byte", self._call.timeouts.first_byte_s)
+        return self._soonest(this.asked, "first_byte", self._call.policy.attempt_s, "RetryPolicy.attempt_s")
 
     def _idle_by(self, this: _Try) -> Deadline | None:
         if not self._request.streamed:
@@ -257,20 +266,21 @@ class _Exchange:
 
     # What an attempt comes to.
 
-    def _settle(self, this: _Try, raw: dict[str, Any], verdict: Verdict) -> Reply:
-        """Return the reply, with the attempt's cost set from the server's own count where it gave one."""
-        reply = reply_of(raw, verdict)
-        if reply.usage is not None:
-            payload, prices = self._request.payload, self._call.prices
-            tier, options = reply.service_tier or payload.get("service_tier"), payload.get("prompt_cache_options")
-            this.cost = prices.cost(
-                reply.usage,
-                prices.billed_as(self._request.model, reply.model),
-                None if tier is None else str(tier),
-                self._today(),
-                cache_ttl=options.get("ttl") if isinstance(options, dict) else None,
-            )
-        return reply
+    def _meter(self, this: _Try, raw: dict[str, Any]) -> None:
+        """Set the attempt's cost from the server's own count, where it gave one."""
+        usage = read_usage(raw.get("usage"))
+        if usage is None:
+            return
+        payload, prices = self._request.payload, self._call.prices
+        tier, options = raw.get("service_tier") or payload.get("service_tier"), payload.get("prompt_cache_options")
+        served = raw.get("model")
+        this.cost = prices.cost(
+            usage,
+            prices.billed_as(self._request.model, served if isinstance(served, str) else ""),
+            None if tier is None else str(tier),
+            self._today(),
+            cache_ttl=options.get("ttl") if isinstance(options, dict) else None,
+        )
 
     def _after(self, this: _Try, error: BarechatError) -> Wait | None:
         """File a failed attempt; return the wait before the next one, if any, or raise the error if none follows."""
@@ -287,11 +297,7 @@ class _Exchange:
         if wait_s is None:
             self._dress(error)
             raise error
-        if asks_again:
-            return None
-        if self._call.policy.on_retry is not None:
-            self._call.policy.on_retry(self._receipt.attempts[-1])
-        return Wait(wait_s, self._receipt.attempts[-1])
+        return None if asks_again else Wait(wait_s, self._receipt.attempts[-1])
 
     def _takes_usage_option_back(self, failure: Failure) -> bool:
         """Say whether the server refused the stream_options that we had added; such a try isn't counted."""
@@ -319,7 +325,7 @@ class _Exchange:
         error.request_id = last.request_id
         error.status = last.status if error.status is None else error.status
         error.partial = receipt.partial()
-        redact(error, self._secret)
+        redact(error, self._secrets)
 
     def _file(
         self,
@@ -339,11 +345,11 @@ class _Exchange:
             Attempt(
                 number=this.number,
                 client_request_id=this.client_request_id,
-                request_id=without(self._secret, request_id),
+                request_id=without(self._secrets, request_id),
                 status=this.status,
                 error=error,
-                message=without(self._secret, message),
-                code=without(self._secret, code),
+                message=without(self._secrets, message),
+                code=without(self._secrets, code),
                 sent=this.sent,
                 elapsed_s=self._senses.clock() - this.started - this.paused,
                 first_byte_s=None if this.first_byte is None else this.first_byte - this.started,

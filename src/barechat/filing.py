@@ -13,16 +13,23 @@ logger = logging.getLogger("barechat")
 
 
 def file_receipt(receipt: Receipt, tracker: CostTracker) -> None:
-    """Count what each attempt cost or may have cost, and say how the call ended."""
+    """Count the call, once, and what each attempt cost or may have cost; say how the call ended.
+
+    A call that brought no reply and surely cost nothing isn't counted.
+    """
     reply, request = receipt.reply, receipt.call.request
-    for attempt in receipt.attempts:
-        is_the_reply = reply is not None and attempt is receipt.attempts[-1]
-        if is_the_reply or attempt.cost.picodollars != 0:
-            tracker.record(
-                (reply.model if is_the_reply and reply else "") or request.model,
-                reply.usage if is_the_reply and reply else None,
-                attempt.cost,
-            )
+    answered = receipt.attempts[-1] if reply is not None else None
+    costly = [attempt for attempt in receipt.attempts if attempt is answered or attempt.cost.picodollars != 0]
+    # One attempt stands for the call: an unpriced one if there is any, since the call's cost is then unknown too.
+    counted = next((attempt for attempt in costly if attempt.cost.picodollars is None), costly[-1] if costly else None)
+    for attempt in costly:
+        came = reply if attempt is answered else None
+        tracker.record(
+            (came.model if came else "") or request.model,
+            came.usage if came else None,
+            attempt.cost,
+            calls=int(attempt is counted),
+        )
     if reply is None:
         last = receipt.attempts[-1].message if receipt.attempts else "nothing was sent"
         logger.info("%s: no reply after %d attempts (%s)", request.model, len(receipt.attempts), last)
@@ -33,4 +40,5 @@ def file_receipt(receipt: Receipt, tracker: CostTracker) -> None:
             reply.request_id,
         )
     else:
-        logger.info("%s: %s after %d attempts, $%s", request.model, reply.verdict, len(receipt.attempts), reply.cost)
+        cost = str(reply.cost) if reply.cost.picodollars is None else f"${reply.cost}"
+        logger.info("%s: %s after %d attempts, %s", request.model, reply.verdict, len(receipt.attempts), cost)

@@ -17,6 +17,7 @@ from barechat.errors import (
     BarechatError,
     ConnectionFailed,
     DeadlineExceeded,
+    ProtocolBroken,
     ServerFailed,
     StreamTruncated,
 )
@@ -26,17 +27,18 @@ from barechat.records import Usage
 from barechat.session import ChatSession as _Session
 from barechat.settings import Timeouts
 from barechat.usage import read_usage
-from barechat.wire.faults import decode_object, read_error
+from barechat.wire.faults import decode_object, kept, quoted_start, read_error
 from barechat.wire.limits import server_delay_s
 from barechat.wire.reply import read_whole
 from barechat.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from barechat.client import ChatStream
     from barechat.parameters import Parameters
     from barechat.records import Reply
+    from barechat.session import CallOptions
     from barechat.wire.request import Messages
 
 __all__ = [
@@ -52,6 +54,8 @@ __all__ = [
 
 _TIMEOUT_S = 60.0
 _TIMEOUTS = Timeouts(connect_s=10, first_byte_s=_TIMEOUT_S, idle_s=_TIMEOUT_S, total_s=None)
+_LOST_SEPARATOR = "\u2028"  # or another: which one isn't known, and doesn't matter to a count
+_EVENT_FIELDS = frozenset({"data", "event", "id", "retry"})
 _FINAL = (ServerFailed, ConnectionFailed, DeadlineExceeded, StreamTruncated)
 
 
@@ -137,7 +141,7 @@ class ChatSession(_Session):
         self,
         user_message: str,
         stream: bool = False,
-        **parameters: Unpack[Parameters],
+        **options: Unpack[CallOptions],
     ) -> str:
         """Send a message, return the reply's text; with `stream`, print it as it comes too.
 
@@ -146,8 +150,8 @@ class ChatSession(_Session):
         """
         try:
             if not stream:
-                return super().send(user_message, **parameters).text
-            with self.stream(user_message, **parameters) as pieces:
+                return super().send(user_message, **options).text
+            with self.stream(user_message, **options) as pieces:
                 return _printed(pieces).text
         except _FINAL as error:
             raise _exhausted(error) from error
@@ -178,20 +182,52 @@ def count_streamed_tokens(lines: Iterable[str | bytes]) -> int:
     The server's own count, if it sent one; else how many pieces of text came, which is mostly the same.
     """
     pieces, counted = 0, None
-    for line in lines:
-        text = line.decode() if isinstance(line, bytes) else line
-        name, _, data = text.partition(":")
-        if name != "data":
-            continue
-        if data.strip() == "[DONE]":
-            break
-        chunk = decode_object(data, "a line of the stream") if data.strip() else {}
+    for data in _each_data(lines):
+        chunk = decode_object(data, "a line of the stream")
         usage = read_usage(chunk.get("usage"))
         if usage is not None:
             counted = usage.completion_tokens
-        for choice in chunk.get("choices") or ():
-            pieces += bool((choice.get("delta") or {}).get("content"))
+        choices = chunk.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            delta = choice.get("delta") if isinstance(choice, dict) else None
+            pieces += isinstance(delta, dict) and bool(delta.get("content"))
     return pieces if counted is None else counted
+
+
+def _each_data(lines: Iterable[str | bytes]) -> Iterator[str]:
+    """Yield what each data line holds, up to [DONE], a line that was split at a separator of Unicode whole again.
+
+    httpx's `iter_lines`, and that of requests with `decode_unicode=True`, split where `str.splitlines` does, at U+2028
+    inside a token's text too. A line that can't be a field of an event is such a piece of the data line before it.
+    """
+    split: list[str] = []
+    for line in lines:
+        text = _decoded(line)
+        name, _, data = text.partition(":")
+        if not text:
+            continue  # the end of an event, or nothing between two separators
+        if name and name not in _EVENT_FIELDS:
+            if split:
+                split.append(text)
+            continue
+        if split:
+            yield _LOST_SEPARATOR.join(split)
+            split.clear()
+        if name == "data" and data.strip() == "[DONE]":
+            return
+        if name == "data" and data.strip():
+            split.append(data)
+    if split:
+        yield _LOST_SEPARATOR.join(split)
+
+
+def _decoded(line: str | bytes) -> str:
+    try:
+        return line.decode() if isinstance(line, bytes) else line
+    except UnicodeDecodeError as error:
+        raise ProtocolBroken(
+            f"a line of the stream is not UTF-8: {error}; it begins {quoted_start(line)}", body=kept(line)
+        ) from error
 
 
 def _policy(max_attempts: int) -> RetryPolicy:

@@ -163,6 +163,16 @@ RULES: dict[str, _Rule] = {
 }
 
 
+_ELSEWHERE = {  # by the name that the official SDK's users know: what does it here
+    "stream": "call the method stream(…) for a streamed reply, chat(…) for a whole one",
+    "timeout": "pass timeouts=Timeouts(total_s=…), or its connect_s, first_byte_s and idle_s for a stream",
+    "max_retries": "pass retry=RetryPolicy(max_attempts=max_retries + 1), which counts the first try too",
+    "extra_headers": "pass headers={…}",
+    "extra_body": "pass extra={…}, whose names go into the body unchecked",
+    "extra_query": "no query is sent but Azure's api-version, which Client.azure(api_version=…) sets",
+}
+
+
 def check(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that were given, without the Nones.
 
@@ -193,8 +203,8 @@ def check(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unknown(name: str) -> str:
-    if name == "stream":
-        return "stream is not a parameter here: call the method stream(…) for a streamed reply, chat(…) for a whole one"
+    if name in _ELSEWHERE:
+        return f"{name} is not a parameter here: {_ELSEWHERE[name]}"
     close = difflib.get_close_matches(name, RULES, n=1)
     hint = f"did you mean {close[0]!r}?" if close else "the API has none of that name."
     return f"unknown parameter {name!r}: {hint} What the API may add later goes through extra={{{name!r}: …}}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -47,7 +47,8 @@ class Receipt:
     def __init__(self, call: Call) -> None:
         self.call = call
         self.attempts: list[Attempt] = []
-        self.fold: Fold | None = None
+        self.fold: Fold | None = None  # of a stream, as far as it has come
+        self.whole: dict[str, Any] | None = None  # a whole reply's object
         self.limits = RateLimits()
         self.reply: Reply | None = None
 
@@ -58,9 +59,10 @@ class Receipt:
 
     def partial(self) -> Reply | None:
         """Return the reply, or what has come of it; None before its first byte."""
-        if self.reply is not None or self.fold is None:
+        raw = self.fold.raw() if self.fold is not None else self.whole
+        if self.reply is not None or raw is None:
             return self.reply
-        return self.sign(reply_of(self.fold.raw(), "partial"))
+        return self.sign(reply_of(raw, "partial"))
 
     def sign(self, reply: Reply) -> Reply:
         """Return the reply with what only the call knows of it."""

@@ -60,7 +60,7 @@ class Price(Record, frozen=True, kw_only=True):
 class Cost(Record, frozen=True, kw_only=True):
     """What something cost: integer picodollars inside, and how sure the figure is.
 
-    Formats as dollars: `f"${cost:.6f}"` is "$0.000123", or "$unpriced" when the price isn't known.
+    Formats as dollars, without their sign: `f"{cost:.6f}"` is "0.000123", or "unpriced" when the price isn't known.
     """
 
     picodollars: int | None

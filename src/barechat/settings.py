@@ -7,8 +7,9 @@ HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in either case.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from barechat.errors import ConfigurationError
 
@@ -16,7 +17,14 @@ if TYPE_CHECKING:
     from typing import Final
 
 OPENAI_URL = "https://api.openai.com/v1"
-DEFAULT_TOTAL_S: Final = 600.0
+
+
+class _Default(float):
+    """A number of seconds that nobody asked for."""
+
+
+DEFAULT_TOTAL_S: Final = _Default(600.0)
+_PROXY_ADVICE = "set it to http://host:port or https://host:port, or except the server in NO_PROXY"
 _ENDLESS_S = 1e9  # thirty years; sockets and locks refuse timeouts that are much longer
 
 
@@ -37,7 +45,6 @@ class Timeouts:
     first_byte_s: float | None
     idle_s: float | None
     total_s: float | None
-    stream_total_s: float | None = field(init=False, repr=False)
 
     def __init__(
         self,
@@ -52,9 +59,15 @@ class Timeouts:
                 raise ConfigurationError(
                     f"Timeouts: {name} must be a number of seconds above 0, or None, not {value!r}"
                 )
-            object.__setattr__(self, name, None if value is None or value > _ENDLESS_S else float(value))
-        # The default is told from a given 600 by identity: a stream has no total unless its caller asks for one.
-        object.__setattr__(self, "stream_total_s", None if total_s is DEFAULT_TOTAL_S else self.total_s)
+            if value is None or value > _ENDLESS_S:
+                object.__setattr__(self, name, None)
+            else:
+                object.__setattr__(self, name, value if isinstance(value, _Default) else float(value))
+
+    @property
+    def stream_total_s(self) -> float | None:
+        """How long a whole stream may take: `total_s` if it was asked for, else without limit."""
+        return None if isinstance(self.total_s, _Default) else self.total_s
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +131,11 @@ def account_headers(organization: str | None, project: str | None) -> dict[str, 
 
 
 def proxy_for(scheme: str, host: str) -> str | None:
-    """Return the URL of the proxy that the environment names for an origin, or None."""
+    """Return the URL of the proxy that the environment names for an origin, or None.
+
+    Raises:
+        ConfigurationError: what it names is no http or https proxy. The message never shows it: it may hold a password.
+    """
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
     from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 - 30 ms to import; typeshed lacks the second
@@ -126,4 +143,25 @@ def proxy_for(scheme: str, host: str) -> str | None:
     proxies = getproxies_environment()
     if proxy_bypass_environment(host, proxies):
         return None
-    return proxies.get(scheme) or proxies.get("all")
+    for kind in (scheme, "all"):
+        if proxies.get(kind):
+            return _checked_proxy(proxies[kind], f"{kind.upper()}_PROXY")
+    return None
+
+
+def _checked_proxy(value: str, variable: str) -> str:
+    """Return a proxy's URL, its scheme http where it has none, as curl takes it."""
+    url = value if "://" in value else f"http://{value}"
+    scheme = url.partition("://")[0].lower()
+    if scheme not in {"http", "https"}:
+        raise ConfigurationError(f"{variable} (or in lower case) is of a kind that isn't supported: {_PROXY_ADVICE}")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        host.encode("ascii" if ":" in host else "idna")
+        is_sound = bool(host) and parts.port != 0 and url.isprintable() and " " not in url
+    except ValueError:
+        is_sound = False  # and no cause: what urlsplit quotes may be a part of the password
+    if not is_sound:
+        raise ConfigurationError(f"{variable} (or in lower case) has no host or port that can be read: {_PROXY_ADVICE}")
+    return url

@@ -18,6 +18,7 @@ class Deadline(msgspec.Struct, frozen=True):
     at: float
     which: Which
     after_s: float
+    setting: str = ""  # where it isn't that of Timeouts
 
 
 class Authorize(msgspec.Struct, frozen=True):

@@ -31,8 +31,8 @@ class Totals(Record, frozen=True):
     by_certainty_pd: dict[Certainty, int] = msgspec.field(default_factory=dict)
     by_model_pd: dict[str, int] = msgspec.field(default_factory=dict)
 
-    def plus(self, model: str, usage: Usage | None, cost: Cost) -> Totals:
-        """Return these totals and one more call."""
+    def plus(self, model: str, usage: Usage | None, cost: Cost, calls: int = 1) -> Totals:
+        """Return these totals and one more call, or with calls=0 what else a call cost that is counted already."""
         spent = cost.picodollars or 0
         by_model = {**self.by_model_pd, model: self.by_model_pd.get(model, 0) + spent}
         by_certainty = self.by_certainty_pd
@@ -40,8 +40,8 @@ class Totals(Record, frozen=True):
             by_certainty = {**by_certainty, cost.certainty: by_certainty.get(cost.certainty, 0) + spent}
         return msgspec.structs.replace(
             self,
-            calls=self.calls + 1,
-            unpriced_calls=self.unpriced_calls + (cost.picodollars is None),
+            calls=self.calls + calls,
+            unpriced_calls=self.unpriced_calls + (calls if cost.picodollars is None else 0),
             input_tokens=self.input_tokens + (usage.prompt_tokens if usage else 0),
             output_tokens=self.output_tokens + (usage.completion_tokens if usage else 0),
             by_certainty_pd=by_certainty,
@@ -85,13 +85,22 @@ class CostTracker:
         self._prices = prices
         self._today = today
         self._totals = Totals()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._pid = os.getpid()
 
-    def record(self, model: str, usage: Usage | None, cost: Cost) -> None:
-        """Add one call, or one attempt that cost or may have cost something. `usage` is None if it isn't known."""
+    def record(self, model: str, usage: Usage | None, cost: Cost, *, calls: int = 1) -> None:
+        """Add one call. `usage` is None if it isn't known.
+
+        calls: 0 for what else a call cost, such as a lost attempt, when the call itself is counted elsewhere. An
+            unpriced cost says something of a call that it counts, and adds nothing with calls=0.
+        """
         with self._guard():
-            self._totals = self._totals.plus(model, usage, cost)
+            while True:  # again, if this thread recorded meanwhile: its garbage collector may close a forgotten stream
+                before = self._totals
+                after = before.plus(model, usage, cost, calls)
+                if self._totals is before:
+                    self._totals = after
+                    return
 
     def calculate(self, response_data: Mapping[str, Any] | Reply) -> Cost:
         """Price a reply, add it to the totals, and return its cost.
@@ -170,10 +179,10 @@ class CostTracker:
         totals = self._totals
         return f"<CostTracker: {_calls(totals.calls)}, ${self.total_cost:f}, {totals.unpriced_calls} unpriced>"
 
-    def _guard(self) -> threading.Lock:
+    def _guard(self) -> threading.RLock:
         # A lock that another thread held at a fork stays held in the child for ever.
         if self._pid != os.getpid():
-            self._lock, self._pid = threading.Lock(), os.getpid()
+            self._lock, self._pid = threading.RLock(), os.getpid()
         return self._lock
 
     def __getstate__(self) -> dict[str, Any]:

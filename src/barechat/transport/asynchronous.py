@@ -6,6 +6,7 @@ Foreign exceptions become barechat's here, narrowly, each once. What could have 
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from typing import TYPE_CHECKING
@@ -13,16 +14,18 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import yarl
+from aiohttp.http import HttpProcessingError
 
 from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
 from barechat.settings import proxy_for
 from barechat.steps import Deadline
-from barechat.transport.common import DRAIN_BYTES, DRAIN_S, deadline_exceeded, merged
+from barechat.transport.common import DRAIN_BYTES, DRAIN_S, certificate_refused, deadline_exceeded, merged
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.client_proto import ResponseHandler
 
     from barechat.steps import Send
 
@@ -49,9 +52,6 @@ class AsyncTransport:
         now = time.monotonic()
         body = _Body(step.body)
         connect_by, head_by = step.connect_by, step.head_by
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=None if connect_by is None else max(connect_by.at - now, 1e-3), sock_read=None
-        )
         try:
             async with asyncio.timeout_at(None if head_by is None else loop.time() + head_by.at - now):
                 response = await (await self._session(loop)).post(
@@ -60,17 +60,17 @@ class AsyncTransport:
                     headers=step.headers,
                     allow_redirects=False,
                     proxy=self._proxy,
-                    timeout=timeout,
+                    timeout=_timeout(connect_by, now),
                 )
         except aiohttp.ConnectionTimeoutError as error:
             assert connect_by is not None  # noqa: S101 - aiohttp was given this very one
             raise deadline_exceeded(connect_by, sent=False) from error
         except aiohttp.ClientError as error:
-            raise _translated(error, body.sent) from error
+            raise _translated(error, body.sent) from _certificate_fault(error) or error
         except TimeoutError as error:
             assert head_by is not None  # noqa: S101 - likewise
             raise deadline_exceeded(head_by, sent=body.sent) from error
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter from a host's name that DNS can't carry
             raise _translated(error, body.sent) from error
         return AsyncAnswer(response, loop)
 
@@ -109,12 +109,14 @@ class AsyncAnswer:
         self.headers: Mapping[str, str] = merged(response.headers.items())
         self._response = response
         self._alarm = _Alarm(response, loop)
+        if response.connection is not None and response.connection.protocol is not None:
+            _tell_reader_of_faults(response.content, response.connection.protocol)
 
     async def read(self, by: Deadline | None) -> bytes:
         """Return whatever bytes have come, b"" at the end.
 
         Raises:
-            BarechatError: ConnectionFailed or DeadlineExceeded.
+            BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
         alarm = self._alarm
         alarm.set(by)
@@ -127,23 +129,52 @@ class AsyncAnswer:
         finally:
             alarm.set(None)
 
-    async def drain(self) -> None:
-        """Read the little that may follow the answer, so that the connection can be used again."""
+    async def drain(self) -> bytes:
+        """Read the little that may follow the answer, so that the connection can be used again; return it."""
         by = Deadline(time.monotonic() + DRAIN_S, "idle", DRAIN_S)
-        left = DRAIN_BYTES
+        rest = b""
         try:
-            while left > 0:
-                data = await self.read(by)
-                if not data:
-                    return
-                left -= len(data)
+            while len(rest) < DRAIN_BYTES and (data := await self.read(by)):
+                rest += data
         except BarechatError:
-            return  # the answer is whole; only the connection is lost, and `close` sees to that
+            pass  # the answer is whole; only the connection is lost, and `close` sees to that
+        return rest
 
     def close(self) -> None:
         """Close the connection if the body wasn't read to the end."""
         self._alarm.cancel()
-        self._response.close()
+        _hang_up(self._response)
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """Close the connection unless the body was read to the end: at once, without TLS's farewell of up to 30 s."""
+    if response.connection is not None and response.connection.protocol is not None:
+        response.connection.protocol.abort()
+    response.close()
+
+
+def _tell_reader_of_faults(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
+    """Wake the body's reader up when the connection is closed for broken HTTP.
+
+    aiohttp 3.14's compiled parser tells only whoever waits for the next answer's head, and a body's reader would wait
+    for ever.
+    """
+
+    def tell(_: object) -> None:
+        fault = protocol.exception()
+        if isinstance(fault, HttpProcessingError) and not content.is_eof() and content.exception() is None:
+            content.set_exception(_not_http(fault.message))
+
+    def forget() -> None:  # the connection may outlive many answers
+        if closed is not None:
+            closed.remove_done_callback(tell)
+
+    closed = protocol.closed
+    if closed is None:  # it is closed already
+        tell(None)
+    else:
+        closed.add_done_callback(tell)
+        content.on_eof(forget)
 
 
 class _Alarm:
@@ -184,7 +215,7 @@ class _Alarm:
             self._start(deadline.at)
             return
         self.rung = deadline
-        self._response.close()  # wakes the reader up
+        _hang_up(self._response)  # wakes the reader up
 
 
 class _Body(aiohttp.Payload):
@@ -206,10 +237,28 @@ class _Body(aiohttp.Payload):
         await writer.write(self._value)
 
 
+def _timeout(connect_by: Deadline | None, now: float) -> aiohttp.ClientTimeout:
+    """Return what aiohttp itself is to time: connecting alone, and to the fraction of a second."""
+    connect_s = None if connect_by is None else max(connect_by.at - now, 1e-3)
+    return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=None, ceil_threshold=math.inf)
+
+
+def _certificate_fault(error: Exception) -> Exception | None:
+    """Return TLS's own word on a certificate that can't be verified, or None if it isn't that."""
+    return error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else None
+
+
+def _not_http(message: str) -> ProtocolBroken:
+    return ProtocolBroken(f"the server's answer is not HTTP: {' '.join(message.split())[:200]}")
+
+
 def _translated(error: Exception, sent: bool | None) -> BarechatError:  # noqa: FBT001 - a fact, not a switch
     """Return what a foreign exception means."""
     if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
-        return ProtocolBroken(f"the server's answer is not HTTP: {' '.join(error.message.split())[:200]}")
+        return _not_http(error.message)
+    certificate_fault = _certificate_fault(error)
+    if certificate_fault is not None:
+        return certificate_refused(certificate_fault)
     if sent is False or isinstance(error, aiohttp.ClientConnectorError):
         return ConnectionFailed(f"could not connect: {error}. Nothing was sent.", sent=False)
     if isinstance(error, aiohttp.ServerDisconnectedError):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import socket
 import ssl
 import threading
 import time
-from http.client import BadStatusLine, RemoteDisconnected
+from http.client import BadStatusLine, HTTPException, HTTPResponse, IncompleteRead, LineTooLong, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -24,16 +25,18 @@ from urllib3.util import parse_url
 from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
 from barechat.settings import proxy_for
 from barechat.steps import Deadline
-from barechat.transport.common import DRAIN_BYTES, DRAIN_S, deadline_exceeded, merged
+from barechat.transport.common import DRAIN_BYTES, DRAIN_S, certificate_refused, deadline_exceeded, merged
 from barechat.transport.watchdog import Flight, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from barechat.steps import Send
 
 READ_BYTES = 65536  # never bare read1(), which ends silently on a body cut before its Content-Length
 _POOL_SIZE = 256
+_LINE_BYTES = 65536
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
 
 _current = threading.local()  # .flight: the request that this thread is sending
 
@@ -43,6 +46,7 @@ class BlockingTransport:
 
     def __init__(self, origin: str) -> None:
         self._origin = urlsplit(origin)
+        self._proxy = proxy_for(self._origin.scheme, self._origin.hostname or "")
         self._pool: tuple[int, HTTPConnectionPool] | None = None  # and the process that made it
 
     def send(self, step: Send) -> BlockingAnswer:
@@ -52,12 +56,12 @@ class BlockingTransport:
             ConnectionFailed, DeadlineExceeded, ProtocolBroken
         """
         flight = _current.flight = Flight(step.connect_by, step.head_by)
-        pool, parts = self._connections(), urlsplit(step.url)
+        parts = urlsplit(step.url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        if pool.proxy is not None and parts.scheme == "http":
+        if self._proxy is not None and parts.scheme == "http":
             target = step.url  # to a proxy that doesn't tunnel, the whole of it: RFC 9112, section 3.2.2
         try:
-            response = pool.urlopen(
+            response = self._connections().urlopen(
                 "POST",
                 target,
                 body=step.body,
@@ -71,7 +75,7 @@ class BlockingTransport:
             )
         except (HTTPError, OSError, ValueError) as error:
             meant = _translated(error, flight)
-            raise meant from (None if meant is flight.fault else flight.fault or error)
+            raise meant from (None if meant is flight.fault else _certificate_fault(error) or flight.fault or error)
         finally:
             _current.flight = None
             if flight.watch is not None:
@@ -89,7 +93,7 @@ class BlockingTransport:
         held, pid = self._pool, os.getpid()
         if held is None or held[0] != pid:
             origin = self._origin
-            held = self._pool = (pid, _pool_for(origin.scheme, origin.hostname or "", origin.port))
+            held = self._pool = (pid, _pool_for(origin.scheme, origin.hostname or "", origin.port, self._proxy))
         return held[1]
 
 
@@ -137,18 +141,16 @@ class BlockingAnswer:
         except (HTTPError, OSError, ValueError) as error:
             raise _translated(error, self._flight) from error
 
-    def drain(self) -> None:
-        """Read the little that may follow the answer, so that the connection can be used again."""
+    def drain(self) -> bytes:
+        """Read the little that may follow the answer, so that the connection can be used again; return it."""
         by = Deadline(time.monotonic() + DRAIN_S, "idle", DRAIN_S)
-        left = DRAIN_BYTES
+        rest = b""
         try:
-            while left > 0:
-                data = self.read(by)
-                if not data:
-                    return
-                left -= len(data)
+            while len(rest) < DRAIN_BYTES and (data := self.read(by)):
+                rest += data
         except BarechatError:
-            return  # the answer is whole; only the connection is lost, and `close` sees to that
+            pass  # the answer is whole; only the connection is lost, and `close` sees to that
+        return rest
 
     def close(self) -> None:
         """Close the connection if the body wasn't read to the end. A reader in another thread wakes up at once."""
@@ -162,8 +164,57 @@ class BlockingAnswer:
             self._response.close()
 
 
+class _HeadLines:
+    """A stream that remembers the last line read from it."""
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.last = b""
+
+    def readline(self, limit: int) -> bytes:
+        self.last = self.stream.readline(limit)
+        return self.last
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+class _Answer(HTTPResponse):
+    """http.client's answer, without what that lets pass: a head or chunk size cut off, and lengths that are none."""
+
+    def begin(self: Any) -> None:
+        lines = self.fp = _HeadLines(self.fp)
+        try:
+            super().begin()
+        except BadStatusLine:
+            if not lines.last.endswith(b"\n") and lines.last.startswith(b"HTTP/"):
+                raise RemoteDisconnected("the connection was cut in the answer's first line") from None
+            raise
+        finally:
+            if self.fp is lines:
+                self.fp = lines.stream
+        if not lines.last.endswith(b"\n"):
+            raise RemoteDisconnected("the connection was cut in the answer's head")
+        lengths = {text.strip() for value in self.headers.get_all("content-length", ()) for text in value.split(",")}
+        if len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
+            raise HTTPException(f"its Content-Length is {' and '.join(sorted(lengths))!r}")
+
+    def _read_next_chunk_size(self: Any) -> int:
+        line: bytes = self.fp.readline(_LINE_BYTES + 1)
+        if len(line) > _LINE_BYTES:
+            raise LineTooLong("chunk size")
+        size = line.partition(b";")[0].strip()
+        if line and not _CHUNK_SIZE.fullmatch(size):
+            raise HTTPException(f"a chunk's size is {size[:200]!r}")
+        if not line.endswith(b"\n"):
+            raise IncompleteRead(b"")
+        return int(size, 16)
+
+
 class _Watched:
     """What both kinds of connection add to urllib3's: resolving and connecting by a deadline, and a watch."""
+
+    response_class: Any = _Answer
 
     def board(self: Any) -> Flight:
         flight: Flight = _current.flight
@@ -177,7 +228,7 @@ class _Watched:
         sock = None
         try:
             sock = _connected(self._dns_host, self.port, flight.connect_by)
-        except (OSError, BarechatError) as error:
+        except (OSError, UnicodeError, BarechatError) as error:  # the second: a host's name that DNS can't carry
             flight.fault = error
         if sock is None:  # raised out here, or the fault and what `send` makes of it would be each other's cause
             raise NewConnectionError(self, str(flight.fault))
@@ -225,8 +276,7 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https  # pyright: ignore[reportAssignmentType]  # likewise
 
 
-def _pool_for(scheme: str, host: str, port: int | None) -> HTTPConnectionPool:
-    proxy = proxy_for(scheme, host)
+def _pool_for(scheme: str, host: str, port: int | None, proxy: str | None) -> HTTPConnectionPool:
     options: dict[str, Any] = {"maxsize": _POOL_SIZE, "block": False}
     if scheme == "https":
         options["ssl_context"] = ssl.create_default_context()
@@ -235,7 +285,7 @@ def _pool_for(scheme: str, host: str, port: int | None) -> HTTPConnectionPool:
         manager = urllib3.PoolManager(**options)
     else:
         credentials = parse_url(proxy).auth
-        headers = urllib3.make_headers(proxy_basic_auth=credentials) if credentials else None
+        headers = urllib3.make_headers(proxy_basic_auth=unquote(credentials)) if credentials else None
         manager = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
     manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
     return manager.connection_from_host(host, port, scheme)
@@ -268,12 +318,12 @@ def _resolved(host: str, port: int, by: Deadline | None) -> list[Any]:
     """Resolve a name in a thread that can be left behind: getaddrinfo takes no deadline."""
     if by is None or _is_address(host):
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    answers: queue.SimpleQueue[list[Any] | OSError] = queue.SimpleQueue()
+    answers: queue.SimpleQueue[list[Any] | OSError | UnicodeError] = queue.SimpleQueue()
 
     def resolve() -> None:
         try:
             answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             answers.put(error)
 
     threading.Thread(target=resolve, name="barechat-resolve", daemon=True).start()
@@ -281,7 +331,7 @@ def _resolved(host: str, port: int, by: Deadline | None) -> list[Any]:
         answer = answers.get(timeout=max(by.at - time.monotonic(), 0))
     except queue.Empty:
         raise deadline_exceeded(by, sent=False) from None
-    if isinstance(answer, OSError):
+    if isinstance(answer, (OSError, UnicodeError)):
         raise answer
     return answer
 
@@ -302,15 +352,35 @@ def _translated(error: Exception, flight: Flight) -> BarechatError:
         return deadline_exceeded(flight.expired, sent=flight.sent)
     if isinstance(flight.fault, BarechatError):
         return flight.fault
-    cause = flight.fault or error
-    inner = next((part for part in (*error.args, error.__cause__) if isinstance(part, BadStatusLine)), None)
-    if inner is not None and not isinstance(inner, RemoteDisconnected):
-        return ProtocolBroken(f"the server's answer is not HTTP: it begins {inner.args[0][:200]!r}")
+    for part in _parts(error):
+        if isinstance(part, ssl.SSLCertVerificationError):
+            return certificate_refused(part)
+        if isinstance(part, HTTPException) and not isinstance(part, (RemoteDisconnected, IncompleteRead)):
+            return _not_http(part)
     if flight.sent is False:
-        return ConnectionFailed(f"could not connect: {_why(cause)}. Nothing was sent.", sent=False)
+        return ConnectionFailed(f"could not connect: {_why(flight.fault or error)}. Nothing was sent.", sent=False)
+    what = f"the connection broke: {_why(error)}"
     if isinstance(error, ProtocolError) and isinstance(error.args[-1], RemoteDisconnected):
-        return ConnectionFailed("the server closed the connection without an answer", sent=flight.sent)
-    return ConnectionFailed(f"the connection broke: {_why(error)}", sent=flight.sent)
+        what = "the server closed the connection without an answer"
+    return ConnectionFailed(what, sent=flight.sent)
+
+
+def _not_http(fault: HTTPException) -> ProtocolBroken:
+    quoted = f"it begins {fault.args[0][:200]!r}" if isinstance(fault, BadStatusLine) else str(fault)[:200]
+    return ProtocolBroken(f"the server's answer is not HTTP: {quoted}")
+
+
+def _certificate_fault(error: Exception) -> Exception | None:
+    """Return TLS's own word on a certificate that can't be verified, or None if it isn't that."""
+    return next((part for part in _parts(error) if isinstance(part, ssl.SSLCertVerificationError)), None)
+
+
+def _parts(error: BaseException) -> Iterator[BaseException]:
+    """Yield an exception and all those that urllib3 has wrapped in it."""
+    yield error
+    for part in error.args:
+        if isinstance(part, BaseException):
+            yield from _parts(part)
 
 
 def _why(error: Exception) -> str:

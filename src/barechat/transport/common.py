@@ -1,10 +1,10 @@
-"""What both transports say alike: which deadline passed, and headers under lower-case names."""
+"""What both transports say alike: which deadline passed, a refused certificate, headers under lower-case names."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from barechat.errors import DeadlineExceeded
+from barechat.errors import ConnectionFailed, DeadlineExceeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,10 +25,23 @@ _MISSED = {
 
 def deadline_exceeded(deadline: Deadline, *, sent: bool | None) -> DeadlineExceeded:
     """Return the error of a deadline that has passed."""
+    setting = deadline.setting or f"Timeouts.{deadline.which}_s"
     return DeadlineExceeded(
-        f"{_MISSED[deadline.which]} within {deadline.after_s:g} s (Timeouts.{deadline.which}_s)",
+        f"{_MISSED[deadline.which]} within {deadline.after_s:g} s ({setting})",
         which=deadline.which,
         sent=sent,
+    )
+
+
+def certificate_refused(error: Exception) -> ConnectionFailed:
+    """Return the error of a TLS certificate that can't be verified.
+
+    Raise it from the `ssl.SSLCertVerificationError`: by that cause it is told from failures that another try may cure.
+    """
+    return ConnectionFailed(
+        f"the server's TLS certificate can't be verified: {getattr(error, 'verify_message', '') or error}. Nothing was "
+        "sent, and trying again won't help: if its authority is your own, name that's PEM file in SSL_CERT_FILE",
+        sent=False,
     )
 
 

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -32,14 +32,14 @@ _SECRET_HEADER = re.compile(
 )
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OUR_HEADERS = frozenset({"content-length", "transfer-encoding"})
-_SPELLING = {name.lower(): name for name in ("Authorization", "api-key")}
+_SPELLING = {name.lower(): name for name in ("Authorization", "api-key", "X-Client-Request-Id")}
 _SEGMENT_SAFE = "!$&'()*+,;=:@"  # RFC 3986, section 3.3: what a path's segment may hold besides letters and digits
 _MESSAGE_DEPTH = 4  # messages, a message, its content, a part, the part's text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where requests go, and how they say who sends them. `key` and `token` are in no repr.
+    """Where requests go, and how they say who sends them. `key` and `token` are in no repr, and it doesn't pickle.
 
     `style` is openai (`{base}/chat/completions`), azure (classic: the deployment in the path and an api-version in the
     query) or azure-v1 (`{base}/chat/completions`, the deployment as the body's model).
@@ -52,6 +52,9 @@ class Endpoint:
     deployment: str | None = None
     api_version: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a client holds the key, and doesn't pickle; make one where it is needed")
 
     def url(self, model: str | None) -> str:
         """Return the URL that a call of `model` is posted to."""
@@ -153,7 +156,7 @@ def build(
     if payload["model"] is None:
         del payload["model"]
     payload.update(parameters)
-    _use_current_limit_name(payload)
+    _use_current_limit_name(payload, endpoint.deployment)
     _expand_json_mode(payload)
     payload.update(extra or {})
     return seal(endpoint, payload, headers, streamed=streamed, ask_usage=ask_usage)
@@ -275,6 +278,14 @@ def _checked_url(url: str, name: str) -> str:
         raise ConfigurationError(f"{name} must begin with https:// (or http://) and a host, as in {_EXAMPLE_URL}")
     if parts.username is not None or not url.isprintable() or any(character in url for character in "?# "):
         raise ConfigurationError(f"{name} must be a plain URL: no user, query, fragment or space in it")
+    if ":" not in parts.hostname:  # an IPv6 address has no labels
+        try:
+            parts.hostname.encode("idna")
+        except UnicodeError as error:
+            raise ConfigurationError(
+                f"{name} has a host that DNS can't carry: a part between its dots is empty, longer than 63 characters "
+                "or of characters that no name may have"
+            ) from error
     return url.rstrip("/")
 
 
@@ -314,9 +325,9 @@ def _checked_messages(messages: Messages) -> list[Any]:
     return list(messages)
 
 
-def _use_current_limit_name(payload: dict[str, Any]) -> None:
+def _use_current_limit_name(payload: dict[str, Any], deployment: str | None) -> None:
     """Send max_tokens under its new name where the model refuses the old one."""
-    model = payload.get("model", "")
+    model = payload.get("model") or deployment
     if "max_tokens" in payload and isinstance(model, str) and _REFUSES_MAX_TOKENS.fullmatch(model):
         payload["max_completion_tokens"] = payload.pop("max_tokens")
         warnings.warn(

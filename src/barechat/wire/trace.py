@@ -7,6 +7,7 @@ from typing import Literal
 
 from barechat.records import Record
 from barechat.wire.request import mask
+from barechat.wire.secret import SHORTEST, secrets_of
 
 
 class TraceEvent(Record, frozen=True, kw_only=True):
@@ -37,14 +38,15 @@ class Tracer:
     def __init__(self, trace: Trace, epoch: Callable[[], float], key: str) -> None:
         self._trace = trace
         self._epoch = epoch
-        self._secrets = {key} - {""}
+        self._secrets = {key} if len(key) >= SHORTEST else set[str]()
+        self._held = b""  # the end of a body's last piece, as far as a secret might begin there
         self._attempt = 0
 
     def request(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         """Tell of a request; it begins an attempt. What it authenticates itself with is a secret from here on."""
         self._attempt += 1
-        credentials = [value for name, value in headers.items() if name.lower() in {"authorization", "api-key"}]
-        self._secrets |= {value.removeprefix("Bearer ") for value in credentials} - {""}
+        self._secrets |= secrets_of(headers)
+        self._held = b""
         self._tell("request", url=url, headers=self._masked_headers(headers), body=self._masked(body))
 
     def head(self, status: int, headers: Mapping[str, str]) -> None:
@@ -53,7 +55,13 @@ class Tracer:
 
     def body(self, data: bytes) -> None:
         """Tell of a piece of an answer's body; empty at its end."""
-        self._tell("body" if data else "end", body=self._masked(data))
+        piece = self._masked(self._held + data)
+        cut = len(piece) - (self._begun_secret(piece) if data else 0)
+        piece, self._held = piece[:cut], piece[cut:]
+        if piece:
+            self._tell("body", body=piece)
+        if not data:
+            self._tell("end")
 
     def wait(self, delay_s: float, text: str) -> None:
         """Tell of a wait before the next try, and why."""
@@ -63,6 +71,16 @@ class Tracer:
         for secret in self._secrets:
             data = data.replace(secret.encode(), b"***")
         return data
+
+    def _begun_secret(self, data: bytes) -> int:
+        """Return how many of the last bytes may be the beginning of a secret whose rest is still to come."""
+        sizes = (
+            size
+            for secret in map(str.encode, self._secrets)
+            for size in range(min(len(secret) - 1, len(data)), 0, -1)
+            if data.endswith(secret[:size])
+        )
+        return max(sizes, default=0)
 
     def _masked_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {name: self._masked(value.encode()).decode() for name, value in mask(headers).items()}
