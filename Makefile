@@ -12,10 +12,9 @@ demo: $(STAMP)  ## show every main job against a simulator on this machine: no k
 
 test: $(STAMP)  ## the whole suite, and the core's branch coverage
 	rm -rf .coverage && mkdir .coverage
-	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
-	$(BIN)/python -m coverage report --fail-under=100 \
-	  --include='*/barechat/wire/*,*/barechat/money/*,*/barechat/exchange.py,*/barechat/drive.py'
+	$(BIN)/python -m coverage report --fail-under=100
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .

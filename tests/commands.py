@@ -18,6 +18,7 @@ _OURS = (
     "COLUMNS",
     "PYTHONIOENCODING",
     "PYTHONUTF8",
+    "COVERAGE_",  # a command that is killed leaves half a file of it
 )
 
 

@@ -9,11 +9,14 @@ import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 import msgspec
 
 from barechat import AsyncChatStream, AsyncClient, ChatStream, Client, Delta, Reply, RetryPolicy
+
+if TYPE_CHECKING:
+    import ssl
 
 T = TypeVar("T")
 
@@ -160,6 +163,7 @@ class ByteServer:
     answers: list[Sent] = field(default_factory=list)
     requests: list[Got] = field(default_factory=list)
     connections: int = 0
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -168,7 +172,7 @@ class ByteServer:
         self._gone = threading.Condition()
         self._closed = 0
         self._is_closing = False
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        self.url = f"http{'s' if self.tls else ''}://127.0.0.1:{self._listener.getsockname()[1]}/v1"
         self._start(self._accept)
         return self
 
@@ -210,6 +214,10 @@ class ByteServer:
     def _serve(self, sock: socket.socket, number: int) -> None:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self.tls is not None:
+                self._open.discard(sock)
+                sock = self.tls.wrap_socket(sock, server_side=True)
+                self._open.add(sock)
             with sock, sock.makefile("rb") as stream:
                 while (got := _read_request(stream, number)) is not None:
                     self.requests.append(got)

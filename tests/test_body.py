@@ -138,7 +138,7 @@ ANY = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(ANY)
 def test_any_value_is_sent_as_it_is_or_refused_with_our_own_error(value: Any) -> None:
     try:

@@ -261,7 +261,7 @@ CHUNK = st.fixed_dictionaries(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(st.lists(CHUNK | JSON, max_size=6))
 def test_any_chunks_fold_to_what_was_handed_out_or_to_one_of_our_errors(chunks: list[Any]) -> None:
     folded, deltas = take(*(json.dumps(chunk) for chunk in chunks))
@@ -270,7 +270,7 @@ def test_any_chunks_fold_to_what_was_handed_out_or_to_one_of_our_errors(chunks: 
     assert folded.begun == bool(deltas)
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(st.text(), st.sampled_from(["message", "error", "x"]))
 def test_any_text_as_an_event_is_an_answer_or_one_of_our_errors(data: str, event: str) -> None:
     folded = Fold()

@@ -210,7 +210,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(st.sampled_from(sorted(RULES)), VALUES)
 def test_any_value_is_taken_or_refused_with_our_own_error(name: str, value: Any) -> None:
     try:

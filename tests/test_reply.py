@@ -347,7 +347,7 @@ FACTS = st.dictionaries(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(st.integers(300, 599), st.binary(max_size=60) | (JSON | FACTS).map(lambda value: json.dumps(value).encode()))
 def test_any_failed_answer_is_an_api_error(status: int, body: bytes) -> None:
     error = read_error(status, {}, body)
@@ -356,7 +356,7 @@ def test_any_failed_answer_is_an_api_error(status: int, body: bytes) -> None:
     assert error.body == body[:BODY_KEPT]
 
 
-@settings(derandomize=True, deadline=None, max_examples=400)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(st.binary(max_size=60) | (JSON | FACTS).map(lambda value: json.dumps(value).encode()))
 def test_any_body_of_a_200_is_a_reply_or_one_of_our_errors(body: bytes) -> None:
     with pytest.raises(BarechatError):  # no value drawn here has choices with messages

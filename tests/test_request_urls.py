@@ -92,6 +92,8 @@ def test_a_base_url_keeps_its_path_and_loses_its_last_slashes() -> None:
     for base in (BASE, BASE + "/", BASE + "//"):
         assert build(at=endpoint(base)).url == BASE + "/chat/completions"
     assert build(at=endpoint("http://[::1]:8080")).url == "http://[::1]:8080/chat/completions"
+    for host in ("10.0.0.1", "example.com.", "a_b.internal", "bücher.example", "a" * 63 + ".com"):
+        assert build(at=endpoint(f"https://{host}/v1")).url == f"https://{host}/v1/chat/completions"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,10 @@ def test_a_base_url_keeps_its_path_and_loses_its_last_slashes() -> None:
         "https://h /v1",
         "https://h\n/v1",
         "https://h/\tv1",
+        "https://exa..mple.com/v1",
+        "https://.example.com/v1",
+        "https://" + "a" * 64 + ".com/v1",
+        "https://\N{ZERO WIDTH JOINER}.com/v1",
         KEY,
         None,
         5,

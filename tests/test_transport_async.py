@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gc
+import math
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -16,6 +19,7 @@ import pytest
 from barechat import (
     AsyncClient,
     BarechatError,
+    ConfigurationError,
     ConnectionFailed,
     DeadlineExceeded,
     ProtocolBroken,
@@ -23,15 +27,15 @@ from barechat import (
     Timeouts,
 )
 from barechat.steps import Deadline, Send
-from barechat.transport.asynchronous import AsyncTransport
-from framings import BAD_CHUNKS, CUT, EVERY_FRAMING, NOT_HTTP, TEXT, framed
-from support import KEY, MODEL, ONCE, AsyncCaller, Sent, chunked, head, piece, whole_body
+from barechat.transport.asynchronous import AsyncTransport, _timeout
+from framings import BROKEN, CUT, EVERY_FRAMING, HEADLESS, NOT_HTTP, TEXT, framed, self_signed
+from support import KEY, MODEL, ONCE, AsyncCaller, ByteServer, Sent, chunked, head, piece, whole_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from barechat.simulator import Simulator
-    from support import ByteServer
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def test_a_body_that_breaks_off_is_never_whole(case: str, caller: AsyncCaller, b
     byte_server.answer(*CUT[case])
     with pytest.raises(ConnectionFailed) as caught:
         caller.chat()
-    assert caught.value.sent is (None if "head" in case else True)
+    assert caught.value.sent is (None if case in HEADLESS else True)
 
 
 @pytest.mark.parametrize("case", NOT_HTTP)
@@ -82,9 +86,10 @@ def test_what_is_not_http_is_said_and_quoted(case: str, caller: AsyncCaller, byt
         caller.chat()
 
 
-def test_chunks_that_are_none_break_the_call(caller: AsyncCaller, byte_server: ByteServer) -> None:
-    byte_server.answer(BAD_CHUNKS)
-    with pytest.raises((ConnectionFailed, ProtocolBroken)):
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_http_is_said_so_wherever_it_stands(case: str, caller: AsyncCaller, byte_server: ByteServer) -> None:
+    byte_server.answer(BROKEN[case])
+    with pytest.raises(ProtocolBroken, match="not HTTP"):
         caller.chat()
 
 
@@ -289,6 +294,86 @@ def test_a_tls_handshake_that_never_ends_has_the_connection_s_deadline(connected
         with pytest.raises(DeadlineExceeded) as caught:
             connected(url, timeouts=Timeouts(connect_s=0.2)).chat()
     assert (caught.value.which, caught.value.sent) == ("connect", False)
+
+
+def test_the_connection_s_deadline_is_kept_to_the_fraction_of_a_second() -> None:
+    timeout = _timeout(Deadline(105.6, "connect", 5.6), 100)
+    assert timeout.connect == pytest.approx(5.6)
+    assert timeout.ceil_threshold == math.inf  # above which aiohttp rounds up to whole seconds
+    assert (timeout.total, timeout.sock_read, timeout.sock_connect) == (None, None, None)
+    assert _timeout(None, 100).connect is None
+    late = _timeout(Deadline(99, "connect", 1), 100).connect
+    assert late is not None
+    assert late > 0  # aiohttp takes 0 for no limit
+
+
+@pytest.mark.parametrize("host", ["exa..mple.com", "a" * 64 + ".com", "\N{ZERO WIDTH JOINER}.com"])
+def test_a_name_that_dns_can_t_carry_is_a_failed_connection(host: str) -> None:
+    url = f"https://{host}/v1"
+
+    async def ask(connect_by: Deadline | None) -> ConnectionFailed:
+        transport = AsyncTransport(url)
+        with pytest.raises(ConnectionFailed, match="Nothing was sent") as caught:
+            await transport.send(send_step(url, connect_by))
+        await transport.close()
+        return caught.value
+
+    for connect_by in (None, Deadline(time.monotonic() + 60, "connect", 60)):
+        assert asyncio.run(ask(connect_by)).sent is False
+
+
+def test_a_certificate_that_nobody_trusts_says_what_to_do(
+    tmp_path: Path, connected: Callable[..., AsyncCaller]
+) -> None:
+    with ByteServer(tls=self_signed(tmp_path)) as server:
+        with pytest.raises(ConnectionFailed, match=r"certificate can't be verified.*SSL_CERT_FILE") as caught:
+            connected(server.url).chat()
+        assert server.requests == []
+    assert caught.value.sent is False
+    assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+
+
+def test_a_certificate_that_ssl_cert_file_names_is_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, connected: Callable[..., AsyncCaller]
+) -> None:
+    with ByteServer([framed("whole", "length")], tls=self_signed(tmp_path)) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        assert connected(server.url).chat().text == TEXT
+
+
+def test_a_tls_stream_that_is_closed_early_leaves_nothing_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def ask(url: str) -> None:
+        async with AsyncClient(KEY, url, retry=ONCE) as client, client.stream("Hi", model=MODEL) as stream:
+            await anext(stream)
+
+    beginning = [head("Transfer-Encoding: chunked", kind="text/event-stream"), chunked([piece("Hi")])[0]]
+    more = chunked([b": " + b"x" * 2**24 + b"\n\n"])  # while it sends them, the server hears no farewell
+    with ByteServer([Sent([*beginning, *more], closes=False)], tls=self_signed(tmp_path)) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            asyncio.run(ask(server.url))
+            gc.collect()
+        server.wait_until_closed(1)
+    assert [str(warning.message) for warning in warned] == []
+
+
+def test_a_proxy_that_can_t_be_used_is_refused_when_the_client_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://me:secret@127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
+        AsyncClient(KEY, "https://api.example.com/v1")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_without_a_scheme_is_used_as_http(
+    byte_server: ByteServer, monkeypatch: pytest.MonkeyPatch, connected: Callable[..., AsyncCaller]
+) -> None:
+    byte_server.answers.append(framed("whole", "length"))
+    monkeypatch.setenv("HTTP_PROXY", byte_server.url.removesuffix("/v1").replace("http://", "me:p%40ss@"))
+    with pytest.warns(UserWarning, match="plain http"):
+        caller = connected("http://api.example.com/v1")
+    assert caller.chat().text == TEXT
+    assert base64.b64encode(b"me:p@ss").decode() in byte_server.requests[0].head
 
 
 def test_a_proxy_of_the_environment_is_used(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ import pytest
 from barechat import (
     BarechatError,
     Client,
+    ConfigurationError,
     ConnectionFailed,
     DeadlineExceeded,
     ProtocolBroken,
@@ -22,14 +25,14 @@ from barechat import (
 )
 from barechat.steps import Deadline, Send
 from barechat.transport.blocking import BlockingTransport
-from framings import BAD_CHUNKS, CUT, EVERY_FRAMING, NOT_HTTP, TEXT, framed
-from support import KEY, MODEL, ONCE, QUICK, Sent, chunked, head, piece, whole_body
+from framings import BROKEN, CUT, EVERY_FRAMING, HEADLESS, NOT_HTTP, TEXT, framed, self_signed
+from support import KEY, MODEL, ONCE, QUICK, ByteServer, Sent, chunked, head, piece, whole_body
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from barechat.simulator import Simulator
-    from support import ByteServer
 
 
 @pytest.fixture
@@ -63,13 +66,9 @@ def test_every_framing_brings_the_answer(
 @pytest.mark.parametrize("case", CUT)
 def test_a_body_that_breaks_off_is_never_whole(case: str, client: Client, byte_server: ByteServer) -> None:
     byte_server.answer(*CUT[case])
-    with pytest.raises((ConnectionFailed, ProtocolBroken)) as caught:
+    with pytest.raises(ConnectionFailed) as caught:
         client.chat("Hi", model=MODEL)
-    if case == "inside the head":  # http.client takes the end of file for the head's: an answer without a body
-        assert isinstance(caught.value, ProtocolBroken)
-    else:
-        assert isinstance(caught.value, ConnectionFailed)
-        assert caught.value.sent is (None if "head" in case else True)
+    assert caught.value.sent is (None if case in HEADLESS else True)
 
 
 @pytest.mark.parametrize("case", NOT_HTTP)
@@ -81,9 +80,10 @@ def test_what_is_not_http_is_said_and_quoted(case: str, client: Client, byte_ser
     assert "not HTTP" in str(caught.value)
 
 
-def test_chunks_that_are_none_break_the_call(client: Client, byte_server: ByteServer) -> None:
-    byte_server.answer(BAD_CHUNKS)
-    with pytest.raises((ConnectionFailed, ProtocolBroken)):
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_http_is_said_so_wherever_it_stands(case: str, client: Client, byte_server: ByteServer) -> None:
+    byte_server.answer(BROKEN[case])
+    with pytest.raises(ProtocolBroken, match="not HTTP"):
         client.chat("Hi", model=MODEL)
 
 
@@ -264,6 +264,48 @@ def test_a_server_that_speaks_no_tls_is_a_failed_connection() -> None:
         thread.join()
     assert caught.value.sent is False
     assert "SSL" in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["exa..mple.com", "a" * 64 + ".com", "\N{ZERO WIDTH JOINER}.com"])
+def test_a_name_that_dns_can_t_carry_is_a_failed_connection(host: str) -> None:
+    url = f"https://{host}/v1"
+    for connect_by in (None, Deadline(time.monotonic() + 60, "connect", 60)):
+        with pytest.raises(ConnectionFailed, match="Nothing was sent") as caught:
+            BlockingTransport(url).send(send_step(url, connect_by))
+        assert caught.value.sent is False
+
+
+def test_a_certificate_that_nobody_trusts_says_what_to_do(tmp_path: Path) -> None:
+    with ByteServer(tls=self_signed(tmp_path)) as server, Client(KEY, server.url, retry=ONCE) as client:
+        with pytest.raises(ConnectionFailed, match=r"certificate can't be verified.*SSL_CERT_FILE") as caught:
+            client.chat("Hi", model=MODEL)
+        assert server.requests == []
+    assert caught.value.sent is False
+    assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
+
+
+def test_a_certificate_that_ssl_cert_file_names_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ByteServer([framed("whole", "length")], tls=self_signed(tmp_path)) as server:
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        with Client(KEY, server.url, retry=ONCE) as client:
+            assert client.chat("Hi", model=MODEL).text == TEXT
+
+
+def test_a_proxy_that_can_t_be_used_is_refused_when_the_client_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://me:secret@127.0.0.1:1")
+    with pytest.raises(ConfigurationError, match="HTTPS_PROXY") as caught:
+        Client(KEY, "https://api.example.com/v1")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_proxy_without_a_scheme_is_used_as_http(byte_server: ByteServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    byte_server.answers.append(framed("whole", "length"))
+    monkeypatch.setenv("HTTP_PROXY", byte_server.url.removesuffix("/v1").replace("http://", "me:p%40ss@"))
+    with pytest.warns(UserWarning, match="plain http"):
+        client = Client(KEY, "http://api.example.com/v1", retry=ONCE)
+    with client:
+        assert client.chat("Hi", model=MODEL).text == TEXT
+    assert base64.b64encode(b"me:p@ss").decode() in byte_server.requests[0].head
 
 
 def test_a_proxy_of_the_environment_is_used(byte_server: ByteServer, monkeypatch: pytest.MonkeyPatch) -> None:

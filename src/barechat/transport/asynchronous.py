@@ -66,7 +66,7 @@ class AsyncTransport:
             assert connect_by is not None  # noqa: S101 - aiohttp was given this very one
             raise deadline_exceeded(connect_by, sent=False) from error
         except aiohttp.ClientError as error:
-            raise _translated(error, body.sent) from _certificate_fault(error) or error
+            raise _translated(error, body.sent) from error
         except TimeoutError as error:
             assert head_by is not None  # noqa: S101 - likewise
             raise deadline_exceeded(head_by, sent=body.sent) from error
@@ -243,11 +243,6 @@ def _timeout(connect_by: Deadline | None, now: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=None, ceil_threshold=math.inf)
 
 
-def _certificate_fault(error: Exception) -> Exception | None:
-    """Return TLS's own word on a certificate that can't be verified, or None if it isn't that."""
-    return error.certificate_error if isinstance(error, aiohttp.ClientConnectorCertificateError) else None
-
-
 def _not_http(message: str) -> ProtocolBroken:
     return ProtocolBroken(f"the server's answer is not HTTP: {' '.join(message.split())[:200]}")
 
@@ -256,9 +251,8 @@ def _translated(error: Exception, sent: bool | None) -> BarechatError:  # noqa: 
     """Return what a foreign exception means."""
     if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
         return _not_http(error.message)
-    certificate_fault = _certificate_fault(error)
-    if certificate_fault is not None:
-        return certificate_refused(certificate_fault)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):  # an ssl.SSLCertVerificationError itself
+        return certificate_refused(error.certificate_error)
     if sent is False or isinstance(error, aiohttp.ClientConnectorError):
         return ConnectionFailed(f"could not connect: {error}. Nothing was sent.", sent=False)
     if isinstance(error, aiohttp.ServerDisconnectedError):

@@ -228,7 +228,7 @@ class _Watched:
         sock = None
         try:
             sock = _connected(self._dns_host, self.port, flight.connect_by)
-        except (OSError, UnicodeError, BarechatError) as error:  # the second: a host's name that DNS can't carry
+        except (OSError, BarechatError) as error:
             flight.fault = error
         if sock is None:  # raised out here, or the fault and what `send` makes of it would be each other's cause
             raise NewConnectionError(self, str(flight.fault))
