@@ -22,8 +22,8 @@ _OURS = (
 )
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-W", "error", "-m", "barechat.cli", *arguments]
+def command(*arguments: str, warnings: str = "error") -> list[str]:
+    return [sys.executable, "-W", warnings, "-m", "barechat.cli", *arguments]
 
 
 def environment(url: str | None = None, **more: str) -> dict[str, str]:
@@ -55,11 +55,16 @@ def start(
     url: str | None = None,
     stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
+    warnings: str = "error",
     **more: str,
 ) -> subprocess.Popen[bytes]:
     """Start `barechat …`, with pipes for its output and nothing to read."""
     return subprocess.Popen(  # noqa: S603 - our own command
-        command(*arguments), env=environment(url, **more), stdin=stdin, stdout=stdout, stderr=subprocess.PIPE
+        command(*arguments, warnings=warnings),
+        env=environment(url, **more),
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
     )
 
 
