@@ -30,7 +30,7 @@ from barechat.wire.chunks import Fold
 from barechat.wire.encoding import Inflater
 from barechat.wire.faults import read_error
 from barechat.wire.limits import rate_limits, server_delay_s
-from barechat.wire.reply import read_whole, reply_of, verdict_of
+from barechat.wire.reply import delta_of, read_whole, reply_of, verdict_of
 from barechat.wire.retry import Failure, delay_s, is_paid_by_server
 from barechat.wire.secret import redact, secrets_of, without
 from barechat.wire.sse import Decoder
@@ -193,7 +193,7 @@ class _Exchange:
         self._meter(this, raw)
         reply = reply_of(raw, verdict_of(raw, self._request.n, ended=True))
         if self._request.streamed:
-            yield from self._emit(this, [_delta_of(choice) for choice in reply.choices])
+            yield from self._emit(this, [delta_of(choice) for choice in reply.choices])
         return reply
 
     def _stream(self, this: _Try, inflater: Inflater, beginning: bytes) -> Story:
@@ -383,19 +383,3 @@ def _is_stream(head: Head, beginning: bytes, *, ended: bool) -> bool | None:
 def _refuses_usage_option(error: BarechatError) -> bool:
     said = f"{error.param} {error}"
     return isinstance(error, BadRequest) and ("stream_options" in said or "include_usage" in said)
-
-
-def _delta_of(choice: Any) -> Delta:
-    """Return a whole choice as the one delta of it."""
-    message = choice.message
-    return Delta(
-        index=choice.index,
-        content=message.content,
-        refusal=message.refusal,
-        reasoning=message.reasoning,
-        tool_calls=message.tool_calls,
-        function_call=message.function_call,
-        audio=message.audio,
-        finish_reason=choice.finish_reason,
-        logprobs=choice.logprobs,
-    )

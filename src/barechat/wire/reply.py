@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from barechat.errors import ProtocolBroken, StreamTruncated
-from barechat.records import UNPRICED, Choice, Custom, Function, Message, Reply, ToolCall, Verdict
+from barechat.records import UNPRICED, Choice, Custom, Delta, Function, Message, Reply, ToolCall, Verdict
 from barechat.usage import read_usage
 from barechat.wire.faults import api_error, as_json, decode_object, kept, quoted, quoted_start
 
@@ -84,6 +84,22 @@ def reply_of(raw: dict[str, Any], verdict: Verdict) -> Reply:
         created=created if isinstance(created, int) else 0,
         service_tier=_text(raw.get("service_tier")),
         system_fingerprint=_text(raw.get("system_fingerprint")),
+    )
+
+
+def delta_of(choice: Choice) -> Delta:
+    """Return a whole choice as the one delta of it."""
+    message = choice.message
+    return Delta(
+        index=choice.index,
+        content=message.content,
+        refusal=message.refusal,
+        reasoning=message.reasoning,
+        tool_calls=message.tool_calls,
+        function_call=message.function_call,
+        audio=message.audio,
+        finish_reason=choice.finish_reason,
+        logprobs=choice.logprobs,
     )
 
 
