@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from barechat import guide
 from barechat.simulator import Simulator
-from support import ByteServer, Caller, Connect, make_caller
+from support import KEY, ByteServer, Caller, Connect, make_caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,3 +59,14 @@ def connect(kind: str) -> Iterator[Connect]:
 def caller(connect: Connect, simulator: Simulator) -> Caller:
     """A caller of the simulator that tries again at once."""
     return connect(simulator.url)
+
+
+@pytest.fixture
+def default_client(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> Iterator[None]:
+    """The guide's default client is one of the simulator."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("OPENAI_BASE_URL", simulator.url)
+    guide.default_client.cache_clear()
+    yield
+    guide.default_client().close()
+    guide.default_client.cache_clear()

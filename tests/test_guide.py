@@ -36,14 +36,7 @@ PAYLOAD = {"model": MODEL, "messages": [{"role": "user", "content": "Hello, sea.
 NOW = {"retry-after-ms": "1"}
 
 
-@pytest.fixture(autouse=True)
-def _default_client(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> Iterator[None]:
-    monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    monkeypatch.setenv("OPENAI_BASE_URL", simulator.url)
-    guide.default_client.cache_clear()
-    yield
-    guide.default_client().close()
-    guide.default_client.cache_clear()
+pytestmark = pytest.mark.usefixtures("default_client")
 
 
 # call_openai

@@ -251,7 +251,7 @@ class AsyncDrive(_Drive):
         if isinstance(step, Wait):
             self._tell_wait(step)
             if (on_retry := self.receipt.call.policy.on_retry) is not None:
-                told: object = on_retry(step.attempt)
+                told = on_retry(step.attempt)
                 if inspect.isawaitable(told):
                     await told
             if not self.is_closed:

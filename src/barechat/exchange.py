@@ -37,6 +37,7 @@ from barechat.wire.sse import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from datetime import date
 
     from barechat.errors import Which
     from barechat.receipt import Call, Origin, Receipt
@@ -362,7 +363,7 @@ class _Exchange:
         request = self._request
         return bound(request.payload, len(request.body), request.model, self._call.prices, self._today())
 
-    def _today(self) -> Any:
+    def _today(self) -> date:
         return datetime.fromtimestamp(self._senses.epoch(), UTC).date()
 
 

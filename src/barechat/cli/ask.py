@@ -28,10 +28,7 @@ _ERROR, _USAGE, _OTHER_VERDICT = 1, 2, 3
 _UNSENT_KEY = "not-sent"  # a curl command has the key as a variable of the shell
 _VALUES_HINT = """values are read as JSON, such as 0.2, true or '["a", "b"]', and as text where they aren't JSON"""
 
-
-@click.command()
-@click.argument("prompt", required=False)
-@click.option(
+model_option = click.option(
     "-m",
     "--model",
     default=DEFAULT_MODEL,
@@ -39,8 +36,13 @@ _VALUES_HINT = """values are read as JSON, such as 0.2, true or '["a", "b"]', an
     show_default=True,
     show_envvar=True,
     metavar="NAME",
-    help="The model to ask.",
+    help="The model to call.",
 )
+
+
+@click.command()
+@click.argument("prompt", required=False)
+@model_option
 @click.option("-s", "--system", metavar="TEXT", help="A system message before the prompt.")
 @click.option(
     "-p",

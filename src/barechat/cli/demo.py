@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from barechat.cli.ask import DEFAULT_MODEL
+from barechat.cli.ask import model_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,16 +32,7 @@ _CALLS = 8
 
 @click.command()
 @click.option("--live", is_flag=True, help="Call OPENAI_BASE_URL with OPENAI_API_KEY instead. This costs money.")
-@click.option(
-    "-m",
-    "--model",
-    default=DEFAULT_MODEL,
-    envvar="BARECHAT_MODEL",
-    show_default=True,
-    show_envvar=True,
-    metavar="NAME",
-    help="The model to call.",
-)
+@model_option
 def demo(live: bool, model: str) -> int:
     """Show every main job, against a simulator with faults.
 

@@ -352,9 +352,10 @@ def _translated(error: Exception, flight: Flight) -> BarechatError:
         return deadline_exceeded(flight.expired, sent=flight.sent)
     if isinstance(flight.fault, BarechatError):
         return flight.fault
+    refused = _certificate_fault(error)
+    if refused is not None:
+        return certificate_refused(refused)
     for part in _parts(error):
-        if isinstance(part, ssl.SSLCertVerificationError):
-            return certificate_refused(part)
         if isinstance(part, HTTPException) and not isinstance(part, (RemoteDisconnected, IncompleteRead)):
             return _not_http(part)
     if flight.sent is False:
@@ -370,7 +371,7 @@ def _not_http(fault: HTTPException) -> ProtocolBroken:
     return ProtocolBroken(f"the server's answer is not HTTP: {quoted}")
 
 
-def _certificate_fault(error: Exception) -> Exception | None:
+def _certificate_fault(error: Exception) -> ssl.SSLCertVerificationError | None:
     """Return TLS's own word on a certificate that can't be verified, or None if it isn't that."""
     return next((part for part in _parts(error) if isinstance(part, ssl.SSLCertVerificationError)), None)
 

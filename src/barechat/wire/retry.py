@@ -48,7 +48,8 @@ class RetryPolicy:
         as long as the whole call may. Streams have first_byte_s and idle_s instead.
     retry_budget: the token bucket that keeps an outage from being multiplied, for all calls of a client together: a
         retry takes 5 tokens, a success gives 1 back. None for no such limit.
-    on_retry: called before each wait with the failed `Attempt`; what it raises ends the call.
+    on_retry: called before each wait with the failed `Attempt`; what it raises ends the call. An AsyncClient awaits
+        what it returns, if that can be awaited.
     """
 
     max_attempts: int = 5
@@ -59,7 +60,7 @@ class RetryPolicy:
     resend_after_timeout: bool = False
     attempt_s: float | None = None
     retry_budget: int | None = 100
-    on_retry: Callable[[Attempt], None] | None = None
+    on_retry: Callable[[Attempt], object] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "retry_statuses", frozenset(self.retry_statuses))
