@@ -1,11 +1,14 @@
 """What does the simulator say? Plain English that looks like an answer, the same for the same key."""
 
 import hashlib
+import itertools
 import json
+import struct
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
+_read_numbers = struct.Struct(">16H").unpack
 
 _OPENERS = (
     "In short,",
@@ -80,14 +83,14 @@ class Dice:
         """Return one of `options`."""
         return options[next(self._numbers) % len(options)]
 
+    def hexadecimal(self, digits: int) -> str:
+        """Return so many hexadecimal digits."""
+        return "".join(f"{self.number(0, 15):x}" for _ in range(digits))
+
 
 def _numbers(key: bytes) -> Iterator[int]:
-    block = 0
-    while True:
-        digest = hashlib.sha256(key + block.to_bytes(8, "big")).digest()
-        for at in range(0, len(digest), 2):
-            yield int.from_bytes(digest[at : at + 2], "big")
-        block += 1
+    for block in itertools.count():
+        yield from _read_numbers(hashlib.sha256(key + block.to_bytes(8, "big")).digest())
 
 
 def sentence(dice: Dice) -> str:
