@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo test interop lint format docs bench lock clean
 
 demo: $(STAMP)  ## show every main job against a simulator on this machine: no key, no network
 	$(BIN)/barechat demo
@@ -15,6 +15,9 @@ test: $(STAMP)  ## the whole suite, and the core's branch coverage
 	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=100
+
+interop: $(STAMP)  ## the simulator under clients that others wrote, by the thousand: a minute or two
+	$(BIN)/python -m pytest interop
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
@@ -26,9 +29,15 @@ format: $(STAMP)  ## let ruff arrange the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
+docs: $(STAMP)  ## write docs/scenarios.md anew, from what the simulator's scenarios do
+	$(BIN)/python tests/scenario_page.py
+
+bench: $(STAMP)  ## how fast it is on this machine, into bench/results/
+	$(BIN)/python -m bench
+
 lock: $(STAMP)  ## pin the development versions anew, by hash, for every Python and platform at once
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --extra cli --generate-hashes \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --extra cli --extra tls --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade -o requirements-dev.txt pyproject.toml
 
 clean:

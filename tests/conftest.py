@@ -1,4 +1,4 @@
-"""Fixtures of the upper floors: a simulator, a byte server, and clients of both kinds."""
+"""Fixtures of the upper floors: a byte server, and clients of both kinds; `simulator` comes with barechat itself."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from barechat import guide
-from barechat.simulator import Simulator
 from support import KEY, ByteServer, Caller, Connect, make_caller
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from barechat.simulator import Simulator
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +22,6 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().startswith(("OPENAI_", "AZURE_OPENAI_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator() as running:
-        yield running
 
 
 @pytest.fixture

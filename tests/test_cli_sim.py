@@ -140,7 +140,8 @@ def test_on_a_terminal_it_tells_how_to_use_it_and_each_request() -> None:
         assert found
         assert ask(found[1]) == 200
         line = running.read_until("reply")
-        assert re.search(r"\d\d:\d\d:\d\d  200  gpt-4o-mini  whole  try 1  reply", line)
+        told = r"\d\d:\d\d:\d\d  200  +\d+\.\d\d s  gpt-4o-mini  whole  try 1  \d+ \+ \d+ tokens  reply"
+        assert re.search(told, line)
         running.process.send_signal(signal.SIGINT)
         assert "Traceback" not in running.read_all()
         assert running.wait() == 0

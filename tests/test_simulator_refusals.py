@@ -14,8 +14,8 @@ HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "
 PATH = "/v1/chat/completions"
 
 
-def error_of(body: Any, key: str | None = "sk-good") -> dict[str, Any] | None:
-    refused = refuse(read_request(json.dumps(body).encode(), PATH, key))
+def error_of(body: Any) -> dict[str, Any] | None:
+    refused = refuse(read_request(json.dumps(body).encode(), PATH, "sk-good"))
     return None if refused is None else {"status": refused.status, **refused.error}
 
 
@@ -28,9 +28,14 @@ def error_of(body: Any, key: str | None = "sk-good") -> dict[str, Any] | None:
         {"n": 128, "stop": ["a", "b", "c", "d"], "stream": False},
         {"stream": True, "stream_options": {"include_usage": True}},
         {"logprobs": True, "top_logprobs": 20},
-        {"temperature": None, "n": None, "stop": None, "stream": None, "response_format": None},
+        {"temperature": None, "n": None, "stop": None, "stream": None, "metadata": None},
         {"response_format": {"type": "json_object"}, "messages": [{"role": "user", "content": "As JSON, please"}]},
-        {"messages": [{"role": "assistant", "content": None}, {"role": "user", "content": [{"type": "text"}]}]},
+        {
+            "messages": [
+                {"role": "assistant", "refusal": "No."},
+                {"role": "user", "content": [{"type": "text", "text": ""}]},
+            ]
+        },
         {"model": "o3", "max_completion_tokens": 1},
     ],
 )
@@ -48,7 +53,7 @@ def test_what_the_api_takes_is_taken(parameters: dict[str, Any]) -> None:
         ({"messages": ["hello"]}, "messages[0]", "invalid_type", "expected an object"),
         ({"messages": [{"content": "x"}]}, "messages[0].role", "missing_required_parameter", "messages[0].role"),
         ({"messages": [{"role": "boss", "content": "x"}]}, "messages[0].role", "invalid_value", "'boss'"),
-        ({"messages": [{"role": "user"}]}, "messages[0].content", "missing_required_parameter", "content"),
+        ({"messages": [{"role": "user"}]}, "messages.[0].content", None, "expected a string, got null."),
         ({"messages": [{"role": "user", "content": 7}]}, "messages[0].content", "invalid_type", "an integer"),
         ({"temperature": 3}, "temperature", "decimal_above_max_value", "Expected a value <= 2, but got 3 instead."),
         ({"temperature": -0.5}, "temperature", "decimal_below_min_value", "Expected a value >= 0, but got -0.5"),
@@ -81,6 +86,7 @@ def test_what_the_api_takes_is_taken(parameters: dict[str, Any]) -> None:
         ({"max_tokens": 5, "max_completion_tokens": 5}, "max_tokens", "invalid_parameter_combination", "same time"),
         ({"temprature": 1}, None, None, "Unrecognized request argument supplied: temprature"),
         ({"foo": 1, "bar": 2}, None, None, "Unrecognized request arguments supplied: bar, foo"),
+        ({"response_format": None}, "response_format", "invalid_type", "expected an object, but got null instead."),
     ],
 )
 def test_a_refusal_names_the_parameter_the_code_and_the_cause(
@@ -110,10 +116,10 @@ def test_a_body_that_is_no_object_is_refused(body: Any) -> None:
 
 def test_a_missing_key_and_a_bad_one_are_refused_and_any_other_is_good() -> None:
     for key in (None, "sk-bad", "sk-bad-0123456789-0123456789"):
-        error = error_of(HELLO, key)
-        assert error is not None
-        assert (error["status"], error["code"]) == (401, "invalid_api_key")
-    assert error_of(HELLO, "x") is None
+        refused = refuse_key(key)
+        assert refused is not None
+        assert (refused.status, refused.code) == (401, "invalid_api_key")
+    assert refuse_key("x") is None
 
 
 def test_a_bad_key_is_shown_masked() -> None:
@@ -130,6 +136,15 @@ def test_a_model_called_no_something_is_not_found() -> None:
     assert error is not None
     assert (error["status"], error["code"]) == (404, "model_not_found")
     assert "`no-such`" in error["message"]
+
+
+def test_a_body_without_a_model_is_told_so_and_a_deployment_in_the_path_is_one() -> None:
+    body = {"messages": HELLO["messages"]}
+    error = error_of(body)
+    assert error is not None
+    assert (error["message"], error["param"], error["code"]) == ("you must provide a model parameter", None, None)
+    path = "/openai/deployments/gpt-4o/chat/completions"
+    assert refuse(read_request(json.dumps(body).encode(), path, "sk-good")) is None
 
 
 def test_other_paths_and_methods_are_refused() -> None:

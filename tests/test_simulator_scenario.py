@@ -7,22 +7,27 @@ from typing import Any
 import pytest
 
 from barechat.simulator.answers import Pace, choose_answer
+from barechat.simulator.dialects import DIALECTS
+from barechat.simulator.fault import NO_FAULT, Fault
 from barechat.simulator.plan import Close, Stall, Step, Until, Write, plan
 from barechat.simulator.request import Request, read_request
-from barechat.simulator.scenario import NO_FAULT, Fault, ScenarioError, parse_fault, parse_scenario, parse_toml
+from barechat.simulator.scenario import ScenarioError, parse_fault, parse_scenario, parse_toml
 from barechat.simulator.script import compose
 
 
-def request(text: str = "Hello.", model: str = "m", key: str = "sk-good", *, stream: bool = False) -> Request:
-    body = {"model": model, "stream": stream, "messages": [{"role": "user", "content": text}]}
-    return read_request(json.dumps(body).encode(), "/v1/chat/completions", key)
+def request(
+    text: str = "Hello.", model: str = "m", key: str = "sk-good", *, stream: bool = False, reused: bool = False
+) -> Request:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]
+    body = {"model": model, "stream": stream, "messages": messages}
+    return read_request(json.dumps(body).encode(), "/v1/chat/completions", key, reused=reused)
 
 
 def steps(fault: dict[str, Any], pace: Pace | None = None, *, stream: bool = True, **options: Any) -> list[Step]:
     parsed = parse_fault(fault, "test")
     asked = request(stream=stream)
-    outcome = compose(asked, seed=0, created=1, scripted="one two three")
-    answer = choose_answer(asked, outcome, parsed, (pace or Pace()).under(parsed))
+    outcome = compose(asked, seed=0, created=1, fault=Fault(reply="one two three"))
+    answer = choose_answer(asked, outcome, parsed, (pace or Pace()).under(parsed), DIALECTS["openai"])
     return list(plan(answer, parsed, {}, **options))
 
 
@@ -31,7 +36,7 @@ def wire(taken: list[Step]) -> bytes:
 
 
 def contents(taken: list[Step]) -> int:
-    return sum(step.is_content for step in taken if isinstance(step, Write))
+    return sum(step.contents for step in taken if isinstance(step, Write))
 
 
 def test_times_counts_each_request_and_first_counts_them_all() -> None:
@@ -60,11 +65,74 @@ def test_a_streamed_retry_is_the_same_request() -> None:
         ({"key": "sk-x"}, False),
         ({"text": "ell"}, True),
         ({"text": "hell"}, False),
+        ({"text": "brief"}, True),
+        ({"prompt": "^H.l+o[.]$"}, True),
+        ({"prompt": "(?i)HELLO"}, True),
+        ({"prompt": "brief"}, False),
+        ({"stream": False}, True),
+        ({"stream": True}, False),
+        ({"reused": False}, True),
+        ({"reused": True}, False),
+        ({"request": request().digest.hex()}, True),
+        ({"request": request("Bye.").digest.hex()}, False),
+        ({"prompt": "Hello", "stream": True}, False),
     ],
 )
-def test_a_fault_meets_only_what_it_is_for(matcher: dict[str, str], matches: bool) -> None:
+def test_a_fault_meets_only_what_it_is_for(matcher: dict[str, Any], matches: bool) -> None:
     fault = parse_scenario({"fault": [{"status": 500, **matcher}]}).match(request(), None)
     assert (fault is not NO_FAULT) is matches
+
+
+def test_a_fault_can_meet_streams_and_connections_that_have_served_before() -> None:
+    assert Fault(stream=True).meets(request(stream=True))
+    assert Fault(reused=True).meets(request(reused=True))
+    assert Fault(request=request().digest.hex()).meets(request(stream=True))
+
+
+def test_every_so_many_of_those_that_it_is_for_meet_a_fault() -> None:
+    scenario = parse_scenario({"fault": [{"every": 3, "text": "a", "status": 500}]})
+    met = [at for at, text in enumerate("aabababbaaa") if scenario.match(request(text), None) is not NO_FAULT]
+    assert met == [3, 9]
+    few = parse_scenario({"fault": [{"every": 2, "first": 1, "status": 500}]})
+    assert [few.match(request(), None).status for _ in range(6)] == [None, 500, None, None, None, None]
+
+
+def drawn(seed: int, count: int, source: str = "file") -> list[bool]:
+    fault = {"probability": 0.25, "status": 500}
+    scenario = parse_scenario({"seed": seed, "fault": [fault] if source == "file" else []})
+    if source == "added":
+        scenario.add(parse_fault(fault, "test"))
+    header = json.dumps(fault) if source == "header" else None
+    return [scenario.match(request(f"{number}"), header) is not NO_FAULT for number in range(count)]
+
+
+def test_a_probability_is_the_share_that_it_says_the_same_for_the_same_seed() -> None:
+    assert 450 < sum(drawn(1, 2000)) < 550
+    assert drawn(1, 2000) == drawn(1, 2000)
+    assert drawn(1, 2000) != drawn(2, 2000)
+
+
+@pytest.mark.parametrize("source", ["added", "header"])
+def test_other_faults_than_the_file_s_draw_by_the_seed_too(source: str) -> None:
+    assert drawn(1, 100, source) == drawn(1, 100, source)
+    assert drawn(1, 100, source) != drawn(2, 100, source)
+
+
+def test_faults_of_one_probability_draw_each_for_itself() -> None:
+    fault = {"probability": 0.5}
+    scenario = parse_scenario({"fault": [{**fault, "status": 500}, {**fault, "status": 501}]})
+    for status in (502, 503):
+        scenario.add(parse_fault({**fault, "status": status}, "test"))
+    met = [scenario.match(request(f"{number}"), None).status for number in range(500)]
+    assert set(met) == {500, 501, 502, 503, None}
+
+
+def test_each_try_of_a_request_is_drawn_anew() -> None:
+    scenario = parse_scenario({"fault": [{"probability": 0.5, "status": 500}]})
+    assert {scenario.match(request(), None).status for _ in range(30)} == {500, None}
+    never, ever = ({"probability": share, "status": 500} for share in (0, 1))
+    scenario = parse_scenario({"fault": [never, ever]})
+    assert {scenario.match(request(), None).status for _ in range(30)} == {500}
 
 
 def test_the_header_goes_before_added_faults_and_these_before_the_file() -> None:
@@ -96,6 +164,33 @@ def test_the_header_goes_before_added_faults_and_these_before_the_file() -> None
         ({"fault": [{"drip_s": 1}]}, "`drip_s` needs `drip`"),
         ({"fault": [{"headers": {"a": "b\r\nc: d"}}]}, "line break"),
         ({"fault": [{"content_type": "a\nb"}]}, "line break"),
+        ({"fault": [{"body": "a", "refuse": "slow_down"}]}, "`body` and `refuse` exclude each other"),
+        ({"fault": [{"raw": "a", "events": []}]}, "`raw` and `events` exclude each other"),
+        ({"fault": [{"refuse": "nothing"}]}, "`refuse` knows no `nothing`; the codes are: invalid_value, "),
+        ({"fault": [{"cut_after": 1, "clean": True, "reset": True}]}, "`clean` and `reset` exclude each other"),
+        ({"fault": [{"gzip": True, "stall_after": 1, "comments_s": 1}]}, "`gzip` and `comments_s` exclude"),
+        ({"fault": [{"gzip": True, "length_off": 1}]}, "`gzip` and `length_off` exclude each other"),
+        ({"fault": [{"until_close": True, "length_off": 1}]}, "`until_close` and `length_off` exclude"),
+        ({"fault": [{"then": ["done"]}]}, "`then` needs `cut_after`"),
+        ({"fault": [{"reset": True}]}, "`reset` needs `cut_after`"),
+        ({"fault": [{"garble": "json"}]}, "`garble` needs `garble_after`"),
+        ({"fault": [{"garble_after": 1, "garble": "html"}]}, "$.garble"),
+        ({"fault": [{"prompt": "("}]}, "`prompt` is not a regular expression: "),
+        ({"fault": [{"probability": 1.5}]}, "$.probability"),
+        ({"fault": [{"every": 0}]}, "$.every"),
+        ({"fault": [{"tier": "gold"}]}, "$.tier"),
+        ({"fault": [{"events": [[-1, "x"]]}]}, "$.events[0][0]"),
+        ({"fault": [{"reply": {"contents": "x"}}]}, "$.reply"),
+        ({"fault": [{"stall_head": True, "stall_s": float("inf")}]}, "$.stall_s"),
+        ({"first_token_s": float("inf")}, "$.first_token_s"),
+        ({"first_token_s": float("nan")}, "$.first_token_s"),
+        ({"jitter": 1.5}, "$.jitter"),
+        ({"dialect": "klingon"}, "flaky.toml: no dialect `klingon`; there are: openai, azure, "),
+        ({"load": {"slot": 1}}, "flaky.toml: load: unknown key `slot`; did you mean `slots`?"),
+        ({"load": {"slots": 0}}, "flaky.toml: load: Expected `int` >= 1 - at `$.slots`"),
+        ({"load": 3}, "$.load"),
+        ({"limit": [{}, {"tokens_per_minute": 1}]}, "flaky.toml: limit 2: unknown key `tokens_per_minute`"),
+        ({"limit": [{"until_s": 0}]}, "flaky.toml: limit 1: `until_s` is not after `from_s`"),
     ],
 )
 def test_a_scenario_that_cannot_be_followed_is_refused_by_place_and_key(table: dict[str, Any], words: str) -> None:
@@ -127,6 +222,12 @@ def test_a_header_that_cannot_be_followed_is_refused(header: str) -> None:
         ({"reset_before": True}, "reset_before"),
         ({"omit": ["done", "usage"]}, "omit done usage"),
         ({"raw": ""}, "raw"),
+        ({"refuse": "slow_down"}, "refuse slow_down"),
+        ({"garble_after": 2, "gzip": True}, "garble_after 2"),
+        ({"gzip": True}, "gzip"),
+        ({"close_after": True}, "close_after"),
+        ({"length_off": -1}, "length_off -1"),
+        ({"tier": "flex"}, "reply"),
     ],
 )
 def test_a_fault_has_a_short_name(fault: dict[str, Any], decision: str) -> None:
@@ -195,6 +296,14 @@ def test_raw_bytes_are_split_as_told(first: dict[str, Any]) -> None:
     until_close = steps({**first, "raw_chunks": [100], "until_close": True})
     assert wire(until_close).endswith(b"connection: close\r\n\r\nabcdefgh")
     assert until_close[-1] == Close()
+
+
+def test_events_are_due_at_their_own_times_whatever_the_pace() -> None:
+    taken = steps({"events": [[0.5, "a"], [0.5, "b"], [2, "c"]]}, Pace(1, 4))
+    assert [step.seconds for step in taken if isinstance(step, Until)] == [0.5, 0.5, 2]
+    assert contents(taken) == 3
+    cut = steps({"events": [[0.5, "a"], [2, "b"]], "cut_after": 1})
+    assert [step.seconds for step in cut if isinstance(step, Until)] == [0.5]
 
 
 def test_a_status_sends_what_it_is_given() -> None:

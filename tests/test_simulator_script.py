@@ -1,59 +1,23 @@
 """The simulator's replies: deterministic, alike whole and streamed, within limits, and to the official description."""
 
+from __future__ import annotations
+
 import json
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from barechat.simulator.request import Request, find_key, is_chat_path, read_request
-from barechat.simulator.script import Reply, compose, events, whole
-
-OPENAPI = json.loads((Path(__file__).parent / "data" / "chat-completions.openapi.json").read_text("utf-8"))
-HELLO: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Tell me of the sea."}]}
-
-
-def validator(name: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator({**OPENAPI, "$ref": f"#/components/schemas/{name}"})
-
-
-REPLY_SCHEMA = validator("CreateChatCompletionResponse")
-CHUNK_SCHEMA = validator("CreateChatCompletionStreamResponse")
-
-
-def request(path: str = "/v1/chat/completions", **parameters: Any) -> Request:
-    return read_request(json.dumps({**HELLO, **parameters}).encode(), path, "sk-good")
-
-
-def reply(*, seed: int = 0, created: int = 1, **parameters: Any) -> Reply:
-    return compose(request(**parameters), seed=seed, created=created)
-
-
-def body(answer: Reply, **options: Any) -> dict[str, Any]:
-    decoded = json.loads(whole(answer, **options))
-    assert isinstance(decoded, dict)
-    return decoded
-
-
-def chunks(answer: Reply, **options: Any) -> list[dict[str, Any]]:
-    data = [piece.data.decode().removeprefix("data: ").removesuffix("\n\n") for piece in events(answer, **options)]
-    return [json.loads(one) for one in data if one != "[DONE]"]
-
-
-def streamed_texts(answer: Reply) -> dict[int, str]:
-    texts: dict[int, str] = {}
-    for chunk in chunks(answer):
-        for choice in chunk["choices"]:
-            texts[choice["index"]] = texts.get(choice["index"], "") + (choice["delta"].get("content") or "")
-    return texts
+from barechat.simulator.fault import Fault
+from barechat.simulator.request import find_key, is_chat_path, read_request
+from barechat.simulator.script import compose
+from simulating import CHUNK_SCHEMA, HELLO, REPLY_SCHEMA, body, chunks, fold, parts, reply, request
 
 
 def test_the_same_request_and_seed_give_the_same_bytes() -> None:
-    assert whole(reply(temperature=1)) == whole(reply(temperature=1))
-    assert [piece.data for piece in events(reply())] == [piece.data for piece in events(reply())]
+    assert body(reply(temperature=1)) == body(reply(temperature=1))
+    assert parts(reply()) == parts(reply())
 
 
 def test_another_seed_or_another_parameter_gives_another_reply() -> None:
@@ -87,17 +51,15 @@ requests = st.fixed_dictionaries(
 def test_every_reply_and_chunk_validates_and_the_streamed_text_is_the_whole_one(
     parameters: dict[str, Any], scripted: str | None
 ) -> None:
-    answer = compose(request(**parameters), seed=3, created=1_700_000_000, scripted=scripted)
+    answer = compose(request(**parameters), seed=3, created=1_700_000_000, fault=Fault(reply=scripted))
     full = body(answer)
     REPLY_SCHEMA.validate(full)
     for chunk in chunks(answer, include_usage=True):
         CHUNK_SCHEMA.validate(chunk)
     texts = {choice["index"]: choice["message"]["content"] for choice in full["choices"]}
-    assert streamed_texts(answer) == texts
+    assert {index: said["content"] for index, said in fold(answer).items()} == texts
     if scripted is not None:
         assert set(texts.values()) == {scripted}
-    counted = sum(piece.is_content for piece in events(answer))
-    assert counted == full["usage"]["completion_tokens"]
 
 
 def test_a_reply_reads_as_sentences_of_a_natural_length() -> None:
@@ -121,12 +83,13 @@ def test_choices_differ_and_interleave() -> None:
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_a_token_limit_cuts_and_says_length(name: str) -> None:
     free = body(reply())["choices"][0]["message"]["content"]
-    cut = reply(**{name: 5})
+    limits: list[dict[str, Any]] = [{name: 5}, {name: 500}]
+    cut, uncut = (reply(**limit) for limit in limits)
     choice = body(cut)["choices"][0]
     assert choice["finish_reason"] == "length"
     assert body(cut)["usage"]["completion_tokens"] == 5
     assert len(choice["message"]["content"].split()) == 5
-    assert body(reply(**{name: 500}))["choices"][0]["finish_reason"] == "stop"
+    assert body(uncut)["choices"][0]["finish_reason"] == "stop"
     assert free != choice["message"]["content"]  # the limit is a part of the request, so of the key too
 
 
@@ -149,14 +112,13 @@ def test_json_mode_answers_a_json_object() -> None:
 
 
 def test_a_length_is_kept_exactly() -> None:
-    answer = compose(request(), seed=0, created=1, length=1234)
+    answer = reply(fault=Fault(tokens=1234))
     assert answer.completion_tokens == 1234
     assert answer.choices[0].finish_reason == "stop"
 
 
 def test_a_stream_opens_with_the_role_and_ends_with_reason_usage_and_done() -> None:
-    pieces = list(events(reply(), include_usage=True))
-    assert pieces[-1].data == b"data: [DONE]\n\n"
+    assert parts(reply(), include_usage=True)[-1] == b"data: [DONE]\n\n"
     first, *_, reason, usage = chunks(reply(), include_usage=True)
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": "", "refusal": None}
     assert reason["choices"][0]["finish_reason"] == "stop"
@@ -168,9 +130,9 @@ def test_a_stream_opens_with_the_role_and_ends_with_reason_usage_and_done() -> N
 
 
 def test_what_is_to_be_omitted_is_left_out() -> None:
-    everything = len(list(events(reply(), include_usage=True)))
+    everything = len(parts(reply(), include_usage=True))
     for omitted in ("done", "usage", "finish_reason"):
-        assert len(list(events(reply(), include_usage=True, omit=[omitted]))) == everything - 1
+        assert len(parts(reply(), include_usage=True, omit=[omitted])) == everything - 1
     bare = body(reply(), omit=["usage", "finish_reason"])
     assert "usage" not in bare
     assert bare["choices"][0]["finish_reason"] is None
@@ -180,7 +142,7 @@ def test_usage_counts_the_words_of_every_message() -> None:
     parts = [{"type": "text", "text": "two words"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
     messages = [{"role": "system", "content": "one two three"}, {"role": "user", "content": parts}]
     usage = body(reply(messages=messages))["usage"]
-    assert usage["prompt_tokens"] == 3 + (3 + 3) + (3 + 2)
+    assert usage["prompt_tokens"] == 3 + (3 + 3) + (3 + 2) + 765
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"]
 
 

@@ -20,68 +20,14 @@ import aiohttp
 import openai
 import pytest
 
-from barechat.simulator import Record, ScenarioError, Simulator
-
-HELLO: Final[dict[str, Any]] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello, sea."}]}
-STREAM: Final = {**HELLO, "stream": True}
-KEY: Final = "sk-test-0123456789"
-TIMEOUT_S: Final = 10
+from barechat.simulator import Record, Simulator
+from simulating import HELLO, KEY, STREAM, TIMEOUT_S, Answer, dial, post, send
 
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
     with Simulator(clock=lambda: 1_800_000_000.0) as running:  # `created` is the same however long a test takes
         yield running
-
-
-class Answer:
-    """A response read to its end, or to where it broke."""
-
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self.is_broken = False
-        try:
-            self.body = response.read()
-        except http.client.IncompleteRead as error:
-            self.is_broken = True
-            self.body = error.partial
-
-    def json(self) -> Any:
-        return json.loads(self.body)
-
-    def events(self) -> list[Any]:
-        data = [block.removeprefix("data: ") for block in self.body.decode().split("\n\n") if block.startswith("data:")]
-        return [one if one == "[DONE]" else json.loads(one) for one in data]
-
-    def text(self) -> str:
-        choices = [event["choices"] for event in self.events() if event != "[DONE]" and "choices" in event]
-        return "".join(choice["delta"].get("content") or "" for some in choices for choice in some)
-
-
-def connect(simulator: Simulator) -> http.client.HTTPConnection:
-    url = urllib.parse.urlsplit(simulator.url)
-    return http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT_S)
-
-
-def send(
-    connection: http.client.HTTPConnection,
-    body: Any = HELLO,
-    *,
-    fault: dict[str, Any] | str | None = None,
-    path: str = "/v1/chat/completions",
-    headers: dict[str, str] | None = None,
-) -> None:
-    sent = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json", **(headers or {})}
-    if fault is not None:
-        sent["x-simulate"] = fault if isinstance(fault, str) else json.dumps(fault)
-    connection.request("POST", path, body if isinstance(body, bytes) else json.dumps(body), sent)
-
-
-def post(simulator: Simulator, body: Any = HELLO, **options: Any) -> Answer:
-    with contextlib.closing(connect(simulator)) as connection:
-        send(connection, body, **options)
-        return Answer(connection.getresponse())
 
 
 def only_record(simulator: Simulator) -> Record:
@@ -109,7 +55,7 @@ def test_a_stream_says_what_the_whole_reply_says(simulator: Simulator) -> None:
 
 
 def test_a_connection_serves_many_requests(simulator: Simulator) -> None:
-    with contextlib.closing(connect(simulator)) as connection:
+    with contextlib.closing(dial(simulator)) as connection:
         for body in (HELLO, STREAM, {}, HELLO):
             send(connection, body)
             Answer(connection.getresponse())
@@ -128,7 +74,7 @@ def test_every_refusal_is_logged(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize(("method", "has_body"), [("GET", True), ("HEAD", False), ("DELETE", True)])
 def test_another_method_is_not_allowed(simulator: Simulator, method: str, has_body: bool) -> None:
-    with contextlib.closing(connect(simulator)) as connection:
+    with contextlib.closing(dial(simulator)) as connection:
         connection.request(method, "/v1/chat/completions")
         answer = Answer(connection.getresponse())
     assert answer.status == 405
@@ -197,185 +143,6 @@ def test_bytes_that_are_no_utf8_are_logged_and_answered(simulator: Simulator) ->
     assert len(simulator.wait_for(1)) == 1
 
 
-# Faults ---------------------------------------------------------------------------------------------------------------
-
-
-def test_a_scenario_file_makes_the_first_tries_fail(tmp_path: Path) -> None:
-    file = tmp_path / "flaky.toml"
-    file.write_text(
-        'seed = 4\n[[fault]]\ntimes = 1\nstatus = 429\nheaders = { retry-after = "1" }\n'
-        "[[fault]]\ntimes = 1\nstatus = 503\n",
-        "utf-8",
-    )
-    with Simulator(file) as simulator:
-        answers = [post(simulator) for _ in range(3)]
-        assert [answer.status for answer in answers] == [429, 503, 200]
-        assert answers[0].headers["retry-after"] == "1"
-        assert answers[1].json()["error"]["code"] == "server_is_overloaded"
-        assert [record["attempt"] for record in simulator.requests] == [1, 2, 3]
-    with Simulator(seed=4) as plain:
-        assert post(plain).json()["id"] == answers[2].json()["id"]
-
-
-def test_fail_next_applies_to_the_next_requests_only(simulator: Simulator) -> None:
-    simulator.fail_next(status=500)
-    simulator.fail_next(2, status=502, body="<html>", content_type="text/html")
-    answers = [post(simulator) for _ in range(4)]
-    assert [answer.status for answer in answers] == [500, 502, 502, 200]
-    assert answers[1].body == b"<html>"
-    with pytest.raises(ScenarioError, match="fail_next: unknown key `stauts`"):
-        simulator.fail_next(stauts=500)
-
-
-def test_a_header_that_cannot_be_followed_is_a_400_that_says_so(simulator: Simulator) -> None:
-    answer = post(simulator, fault='{"cut_aftr": 1}')
-    assert answer.status == 400
-    assert "did you mean `cut_after`?" in answer.json()["error"]["message"]
-
-
-def test_a_scripted_reply_comes_word_for_word(simulator: Simulator) -> None:
-    text = "你好 \u2028 \U0001f600 done"
-    for body in (HELLO, STREAM):
-        answer = post(simulator, body, fault={"reply": text})
-        said = answer.text() if body is STREAM else answer.json()["choices"][0]["message"]["content"]
-        assert said == text
-
-
-@pytest.mark.parametrize("is_clean", [False, True])
-def test_a_cut_ends_the_stream_after_so_many_chunks(simulator: Simulator, is_clean: bool) -> None:
-    answer = post(simulator, STREAM, fault={"cut_after": 3, "clean": is_clean})
-    assert answer.is_broken is not is_clean
-    assert len(answer.text().split()) == 3
-    assert b"[DONE]" not in answer.body
-    record = only_record(simulator)
-    assert (record["decision"], record["chunks"], record["finish_reason"]) == ("cut_after 3", 3, None)
-    assert record["usage"] is not None
-    assert record["usage"]["completion_tokens"] == 3
-
-
-def test_a_whole_reply_is_cut_before_its_length(simulator: Simulator) -> None:
-    answer = post(simulator, fault={"cut_after": 1})
-    assert answer.is_broken
-    assert 0 < len(answer.body) < int(answer.headers["content-length"])
-
-
-def test_an_error_event_comes_mid_stream(simulator: Simulator) -> None:
-    answer = post(simulator, STREAM, fault={"error_after": 2, "error": {"message": "gone", "code": 500}})
-    assert not answer.is_broken
-    assert answer.events()[-1] == {"error": {"message": "gone", "code": 500}}
-    assert len(answer.text().split()) == 2
-
-
-@pytest.mark.parametrize("omitted", ["done", "usage", "finish_reason"])
-def test_a_stream_can_leave_things_out(simulator: Simulator, omitted: str) -> None:
-    body = {**STREAM, "stream_options": {"include_usage": True}}
-    missing = post(simulator, body, fault={"omit": [omitted]}).events()
-    full = post(simulator, body).events()
-    assert missing == [
-        event for event in full if not (event == "[DONE]" if omitted == "done" else omitted in has(event))
-    ]
-
-
-def has(event: Any) -> set[str]:
-    if event == "[DONE]":
-        return set()
-    found = {"usage"} if event["usage"] else set()
-    return found | {"finish_reason" for choice in event["choices"] if choice["finish_reason"]}
-
-
-def test_a_reset_comes_before_any_answer(simulator: Simulator) -> None:
-    with pytest.raises(ConnectionResetError):
-        post(simulator, fault={"reset_before": True})
-    record = only_record(simulator)
-    assert (record["decision"], record["status"], record["hung_up"]) == ("reset_before", None, False)
-
-
-def test_a_close_comes_before_any_answer(simulator: Simulator) -> None:
-    with pytest.raises(http.client.RemoteDisconnected):
-        post(simulator, fault={"close_before": True})
-    assert only_record(simulator)["decision"] == "close_before"
-
-
-@pytest.mark.parametrize("is_until_close", [False, True])
-def test_raw_bytes_come_as_they_are(simulator: Simulator, is_until_close: bool) -> None:
-    raw = "data: {not json\r\n\r\n: hm\n\n"
-    fault = {"raw": raw, "raw_chunks": [1, 5], "until_close": is_until_close}
-    answer = post(simulator, STREAM, fault=fault)
-    assert answer.body == raw.encode()
-    assert ("transfer-encoding" in answer.headers) is not is_until_close
-    assert "content-length" not in answer.headers
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    assert only_record(simulator)["chunks"] == 3
-
-
-def test_a_dripped_answer_is_complete(simulator: Simulator) -> None:
-    plain, dripped = post(simulator, STREAM), post(simulator, STREAM, fault={"drip": True})
-    assert dripped.text() == plain.text()
-    assert dripped.events()[-1] == "[DONE]"
-
-
-def test_a_paced_stream_is_complete() -> None:
-    with Simulator(first_token_s=0.001, tokens_per_s=5000) as simulator:
-        assert post(simulator, STREAM).text() == post(simulator).json()["choices"][0]["message"]["content"]
-
-
-def test_a_stall_with_an_end_goes_on(simulator: Simulator) -> None:
-    plain = post(simulator, STREAM)
-    stalled = post(simulator, STREAM, fault={"stall_after": 2, "stall_s": 0.05, "comments_s": 0.01})
-    assert stalled.text() == plain.text()
-    assert b"data" in stalled.body.split(b": keep-alive\n\n")[-1]
-    assert post(simulator, fault={"stall_head": True, "stall_s": 0.01}).status == 200
-
-
-# Hanging up -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("fault", "body", "chunks", "status"),
-    [
-        ({"stall_head": True}, STREAM, 0, None),
-        ({"stall_after": 0}, STREAM, 0, 200),
-        ({"stall_after": 2}, STREAM, 2, 200),
-        ({"stall_after": 2, "comments_s": 0.01}, STREAM, 2, 200),
-        ({"stall_after": 0}, HELLO, 0, 200),
-        ({"first_token_s": 1000}, HELLO, 0, None),
-        ({"tokens_per_s": 0.001}, STREAM, 1, 200),
-        ({"drip": True, "drip_s": 1000}, STREAM, 0, None),
-    ],
-)
-def test_a_client_that_hangs_up_is_noticed_at_once(
-    simulator: Simulator, fault: dict[str, Any], body: dict[str, Any], chunks: int, status: int | None
-) -> None:
-    with contextlib.closing(connect(simulator)) as connection:
-        send(connection, body, fault=fault)
-        if status is not None:
-            with contextlib.closing(connection.getresponse()) as response:
-                seen = b""
-                while seen.count(b"data: ") < chunks + (chunks > 0):
-                    seen += response.read1()
-    (record,) = simulator.wait_for(1)
-    assert record["hung_up"] is True
-    assert (record["status"], record["chunks"]) == (status, chunks)
-    assert record["finish_reason"] is None or body is HELLO
-
-
-def test_a_client_that_reads_nothing_of_a_long_stream_and_leaves_is_noticed(simulator: Simulator) -> None:
-    with contextlib.closing(connect(simulator)) as connection:
-        send(connection, STREAM, fault={"tokens": 200_000})
-        connection.getresponse().close()
-    (record,) = simulator.wait_for(1)
-    assert record["hung_up"] is True
-    assert 0 < record["chunks"] < 200_000
-
-
-def test_a_client_that_leaves_before_its_request_is_through_is_noticed(simulator: Simulator) -> None:
-    url = urllib.parse.urlsplit(simulator.url)
-    with socket.create_connection((url.hostname, url.port), TIMEOUT_S) as connection:
-        connection.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{")
-    (record,) = simulator.wait_for(1)
-    assert (record["decision"], record["hung_up"]) == ("incomplete request", True)
-
-
 # Life -----------------------------------------------------------------------------------------------------------------
 
 
@@ -384,11 +151,11 @@ def test_it_ends_at_once_whatever_its_clients_wait_for_and_leaves_nothing() -> N
     with contextlib.ExitStack() as stack:
         with Simulator() as simulator:
             for fault in ({"stall_head": True}, {"stall_after": 1}, {"first_token_s": 1000}, {"tokens": 200_000}):
-                connection = stack.enter_context(contextlib.closing(connect(simulator)))
+                connection = stack.enter_context(contextlib.closing(dial(simulator)))
                 send(connection, STREAM, fault=fault)
                 if "stall_head" not in fault:
                     stack.enter_context(contextlib.closing(connection.getresponse()))
-            idle = stack.enter_context(contextlib.closing(connect(simulator)))
+            idle = stack.enter_context(contextlib.closing(dial(simulator)))
             idle.connect()
         assert not any(record["hung_up"] for record in simulator.requests)
         assert len(simulator.requests) >= 3

@@ -15,21 +15,40 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from barechat.simulator import Record
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_OFFICIAL = "https://api.openai.com/v1"
 
 
 @click.command()
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="The port; 0 takes a free one."
 )
-@click.option(
-    "--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address; only loopback's are taken."
-)
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="The address to listen at.")
+@click.option("--allow-remote", is_flag=True, help="Listen at addresses that other machines reach too.")
 @click.option(
     "--scenario",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="NAME|FILE",
+    help="What is to go wrong, and how fast to answer: one of those that come with it (`barechat sim --scenarios` "
+    "lists them), or a TOML file.",
+)
+@click.option("--scenarios", is_flag=True, help="List the scenarios that come with it, and end.")
+@click.option("--dialect", metavar="NAME", help="Speak as this server does: azure, vllm, ollama and others.")
+@click.option("--replies", type=_FILE, metavar="FILE", help="A JSONL file of answers to give.")
+@click.option("--tls", is_flag=True, help="Serve HTTPS, with a certificate made on the spot.")
+@click.option(
+    "--record",
+    type=_FILE,
     metavar="FILE",
-    help="A TOML file of what is to go wrong, and how fast to answer.",
+    help="Pass all requests on to a real server, and append its answers to this file for --replies, without keys.",
+)
+@click.option(
+    "--upstream",
+    metavar="URL",
+    help=f"With --record: the base URL of the real server, {_OFFICIAL} by default.",
 )
 @click.option("--seed", type=int, metavar="NUMBER", help="Another seed, other answers.")
 @click.option(
@@ -41,12 +60,7 @@ if TYPE_CHECKING:
     metavar="NUMBER",
     help="Tokens a second after it; 0 sends all at once.",
 )
-@click.option(
-    "--log",
-    type=click.Path(dir_okay=False, path_type=Path),
-    metavar="FILE",
-    help="Append one JSON object a request to this file.",
-)
+@click.option("--log", type=_FILE, metavar="FILE", help="Append one JSON object a request to this file.")
 @click.option(
     "--until-eof",
     is_flag=True,
@@ -55,7 +69,14 @@ if TYPE_CHECKING:
 def sim(
     port: int,
     host: str,
-    scenario: Path | None,
+    allow_remote: bool,
+    scenario: str | None,
+    scenarios: bool,
+    dialect: str | None,
+    replies: Path | None,
+    tls: bool,
+    record: Path | None,
+    upstream: str | None,
     seed: int | None,
     first_token_s: float | None,
     tokens_per_s: float | None,
@@ -67,37 +88,77 @@ def sim(
     It answers like the API, refuses what the API refuses, and fails as its scenario says. It costs nothing, and takes
     any key that doesn't begin with sk-bad.
 
-    On a terminal it tells how to use it, and then each request; otherwise it prints its URL, on one line.
+    On a terminal it tells how to use it, and then each request; otherwise it prints its URL, on one line, and with
+    --tls, on another, the file of the authority to trust.
     """
-    from barechat.simulator import ScenarioError, Simulator  # noqa: PLC0415 - imports aiohttp
+    from barechat.simulator import Simulator  # noqa: PLC0415 - imports aiohttp
 
-    is_terminal = sys.stdout is not None and sys.stdout.isatty()
-    try:
-        simulator = Simulator(
-            scenario,
-            seed=seed,
-            host=host,
-            port=port,
-            log=log,
-            first_token_s=first_token_s,
-            tokens_per_s=tokens_per_s,
-        )
+    if scenarios:
+        return _list_scenarios()
+
+    if record is not None and upstream is None:
+        upstream = _OFFICIAL
+    with _explained(port, host):
+        try:
+            simulator = Simulator(
+                scenario,
+                dialect=dialect,
+                replies=replies,
+                seed=seed,
+                host=host,
+                port=port,
+                tls=tls,
+                log=log,
+                first_token_s=first_token_s,
+                tokens_per_s=tokens_per_s,
+                record=record,
+                upstream=upstream,
+                allow_remote=allow_remote,
+            )
+        except OSError as error:
+            raise click.UsageError(_why(error, port, host)) from error
         if until_eof:
             threading.Thread(target=_stop_at_eof, name="barechat-until-eof", daemon=True).start()
-        simulator.run(
-            on_ready=_show_usage if is_terminal else click.echo, on_record=_show_request if is_terminal else None
-        )
-    except ScenarioError as error:
+        is_terminal = sys.stdout is not None and sys.stdout.isatty()
+
+        def show(url: str) -> None:
+            authority = simulator.authority if tls else None
+            if is_terminal:
+                _show_usage(url, authority, None if record is None else f"{upstream} is recorded in {record}")
+            else:
+                _show_url(url, authority)
+
+        simulator.run(on_ready=show, on_record=_show_request if is_terminal else None)
+    return 0
+
+
+def _list_scenarios() -> int:
+    from barechat.simulator import scenario_summaries  # noqa: PLC0415 - imports aiohttp
+
+    summaries = scenario_summaries()
+    width = max(map(len, summaries))
+    for name, summary in summaries.items():
+        click.echo(f"{name:<{width}}  {summary}")
+    return 0
+
+
+@contextlib.contextmanager
+def _explained(port: int, host: str) -> Iterator[None]:
+    """Tell of what can't be served, in a sentence."""
+    from barechat.simulator import ScenarioError  # noqa: PLC0415 - imports aiohttp
+
+    try:
+        yield
+    except (ScenarioError, ImportError) as error:
         raise click.ClickException(str(error)) from error
     except UnicodeDecodeError as error:
-        raise click.ClickException(f"{scenario}: not UTF-8: {error.reason} at byte {error.start}") from error
+        raise click.ClickException(f"not UTF-8: {error.reason} at byte {error.start}") from error
     except ValueError as error:
-        raise click.UsageError(f"--host {host}: only addresses of loopback are served, such as 127.0.0.1.") from error
+        raise click.UsageError(str(error)) from error
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
         raise click.ClickException(_why(error, port, host)) from error
-    return 0
 
 
 def _why(error: OSError, port: int, host: str) -> str:
@@ -108,13 +169,23 @@ def _why(error: OSError, port: int, host: str) -> str:
     return f"can't listen at {host}, port {port}: {error.strerror or error}"
 
 
-def _show_usage(url: str) -> None:
+def _show_url(url: str, authority: Path | None) -> None:
+    click.echo(url)
+    if authority is not None:
+        click.echo(authority)
+
+
+def _show_usage(url: str, authority: Path | None, recorded: str | None) -> None:
     setting = "$env:{} = '{}'" if os.name == "nt" else "export {}={}"
+    title = f"A simulator answers at {url} until Ctrl-C. Elsewhere:"
+    if recorded is not None:
+        title = f"What is asked at {url} and answered by {recorded} until Ctrl-C.\nElsewhere, with its key:"
     lines = [
-        f"A simulator answers at {url} until Ctrl-C. Elsewhere:",
+        title,
         "",
         "  " + setting.format("OPENAI_BASE_URL", url),
-        "  " + setting.format("OPENAI_API_KEY", "sk-anything"),
+        *([] if recorded is not None else ["  " + setting.format("OPENAI_API_KEY", "sk-anything")]),
+        *([] if authority is None else ["  " + setting.format("SSL_CERT_FILE", authority)]),
         '  barechat ask "Hello?"',
         "",
     ]
@@ -124,12 +195,15 @@ def _show_usage(url: str) -> None:
 def _show_request(record: Record) -> None:
     from barechat.cli.terminal import visible  # noqa: PLC0415 - for a quick `barechat --help`
 
+    usage = record["usage"] or {}
     parts = [
         time.strftime("%H:%M:%S", time.localtime(record["arrived"])),
         str(record["status"] or "---"),
+        f"{record['seconds']:6.2f} s",
         record["model"] or record["path"],
         "streamed" if record["stream"] else "whole",
         f"try {record['attempt']}",
+        *([f"{usage['prompt_tokens']} + {usage['completion_tokens']} tokens"] if usage else []),
         record["decision"],
         *(["the client hung up"] if record["hung_up"] else []),
     ]

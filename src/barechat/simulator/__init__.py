@@ -12,6 +12,6 @@ It imports nothing else of barechat, so that the client can't be judged by its o
 
 from barechat.simulator.journal import Record
 from barechat.simulator.scenario import ScenarioError
-from barechat.simulator.server import Simulator
+from barechat.simulator.server import Simulator, scenario_summaries
 
-__all__ = ["Record", "ScenarioError", "Simulator"]
+__all__ = ["Record", "ScenarioError", "Simulator", "scenario_summaries"]

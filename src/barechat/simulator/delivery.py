@@ -22,7 +22,7 @@ class HungUp(Exception):
 
 
 class Delivery:
-    """One answer on its way; `contents` and `finish_reason` are what has been handed to the socket so far."""
+    """One answer on its way; `contents`, `spoken` and `finish_reason` are what has been handed to the socket so far."""
 
     def __init__(
         self,
@@ -32,6 +32,7 @@ class Delivery:
         drip_s: float | None = None,
     ) -> None:
         self.contents = 0
+        self.spoken = 0
         self.finish_reason: str | None = None
         self.has_begun = False
         self.is_closing = False
@@ -40,6 +41,7 @@ class Delivery:
         self._drip_s = drip_s
         self._buffer = bytearray()
         self._contents_in_buffer = 0
+        self._spoken_in_buffer = 0
         self._reason_in_buffer: str | None = None
         self._is_reset = False
         self._loop = asyncio.get_running_loop()
@@ -60,7 +62,11 @@ class Delivery:
                 self.is_closing = True
                 self._is_reset = step.reset
         if self._drip_s is not None:
+            # The last byte is left to `finish`: whoever has seen an answer's end finds its record.
+            last = self._buffer[-1:]
+            del self._buffer[-1:]
             await self._flush()
+            self._buffer += last
 
     def finish(self) -> None:
         """Send what is left, and close where the plan said so; never waits."""
@@ -73,8 +79,8 @@ class Delivery:
 
     def _hold(self, step: Write) -> None:
         self._buffer += step.data
-        if step.is_content:
-            self._contents_in_buffer += 1
+        self._contents_in_buffer += step.contents
+        self._spoken_in_buffer += step.spoken
         if step.finish_reason is not None:
             self._reason_in_buffer = step.finish_reason
 
@@ -107,8 +113,9 @@ class Delivery:
     def _count(self) -> None:
         self.has_begun = True
         self.contents += self._contents_in_buffer
+        self.spoken += self._spoken_in_buffer
         self.finish_reason = self._reason_in_buffer
-        self._contents_in_buffer = 0
+        self._contents_in_buffer = self._spoken_in_buffer = 0
         self._buffer.clear()
 
     async def _wait_until(self, due: float) -> None:

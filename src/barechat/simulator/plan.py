@@ -5,24 +5,28 @@ and body), since a fault may strike at any of them.
 """
 
 import http
+import zlib
 from collections.abc import Generator, Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
 
-from barechat.simulator.answers import Answer, Pace, error_object
-from barechat.simulator.scenario import Fault
+from barechat.simulator.answers import Answer, Pace
+from barechat.simulator.events import Piece
+from barechat.simulator.fault import Fault
 
 _COMMENT: Final = b": keep-alive\n\n"
 _NO_BODY: Final = (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
-_encode: Final = msgspec.json.Encoder().encode
+# zlib's way to ask for a gzip container. https://docs.python.org/3/library/zlib.html#zlib.compressobj
+_GZIP_WINDOW: Final = 31
 
 
 class Write(msgspec.Struct, frozen=True):
-    """Bytes for the socket, and what they carry."""
+    """Bytes for the socket; the chunks of output and the tokens that they carry."""
 
     data: bytes
-    is_content: bool = False
+    contents: int = 0
+    spoken: int = 0
     finish_reason: str | None = None
 
 
@@ -52,40 +56,52 @@ _Left = Literal["all", "end", "nothing"]
 
 
 class Framing:
-    """How a body's end is told: by Content-Length, by chunks, or by closing."""
+    """How a body is coded and its end told: by Content-Length, by chunks, or by closing."""
 
-    def __init__(self, answer: Answer, *, until_close: bool) -> None:
+    def __init__(self, answer: Answer, fault: Fault, *, chunks: bool) -> None:
         self._answer = answer
-        self._has_body = answer.status not in _NO_BODY
-        self.until_close = until_close and self._has_body
-        self._chunked = self._has_body and answer.length is None and not until_close
+        self.has_body = answer.status not in _NO_BODY
+        has_length = answer.length is not None
+        self.until_close = self.has_body and (fault.until_close or not (has_length or chunks))
+        self._chunked = self.has_body and not has_length and not self.until_close
+        self._length = None if answer.length is None else max(0, answer.length + fault.length_off)
+        self._is_gzip = self.has_body and fault.gzip
+        # A whole body has been compressed already, so that its length is known.
+        self._compressor = zlib.compressobj(wbits=_GZIP_WINDOW) if self._is_gzip and answer.is_stream else None
 
     def head(self, headers: Mapping[str, str], *, keep_alive: bool) -> bytes:
         """Return the status line and the headers; those given win over the answer's own."""
         answer = self._answer
-        lines = {"content-type": answer.content_type} if self._has_body else {}
+        lines = {"content-type": answer.content_type} if self.has_body else {}
+        if self._is_gzip:
+            lines["content-encoding"] = "gzip"
         lines.update({name.lower(): value for name, value in headers.items()})
         if self._chunked:
             lines["transfer-encoding"] = "chunked"
-        elif self._has_body and not self.until_close:
-            lines.setdefault("content-length", str(answer.length))
+        elif self.has_body and not self.until_close:
+            lines.setdefault("content-length", str(self._length))
         if self.until_close or not keep_alive:
             lines["connection"] = "close"
         try:
             reason = http.HTTPStatus(answer.status).phrase
         except ValueError:
             reason = ""
-        text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        text = "".join([f"{name}: {value}\r\n" for name, value in lines.items()])
         return f"HTTP/1.1 {answer.status} {reason}\r\n{text}\r\n".encode("utf-8", "surrogateescape")
 
-    def wrap(self, data: bytes) -> bytes:
-        """Return a part of the body as it goes over the wire."""
-        return b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data
+    def wrap(self, *parts: bytes) -> bytes:
+        """Return parts of the body as they go over the wire, each as a chunk of its own."""
+        if self._compressor is not None:
+            parts = tuple(self._compressor.compress(part) + self._compressor.flush(zlib.Z_SYNC_FLUSH) for part in parts)
+        if not self._chunked:
+            return b"".join(parts)
+        return b"".join([b"%x\r\n%b\r\n" % (len(part), part) for part in parts if part])
 
-    @property
     def end(self) -> bytes:
-        """What tells the body's end."""
-        return b"0\r\n\r\n" if self._chunked else b""
+        """Return what tells the body's end."""
+        rest = b"" if self._compressor is None else self._compressor.flush()
+        last = b"%x\r\n%b\r\n" % (len(rest), rest) if self._chunked and rest else rest
+        return last + b"0\r\n\r\n" if self._chunked else last
 
 
 def plan(
@@ -103,29 +119,40 @@ def plan(
         yield Stall(fault.stall_s)
     if answer.head_due_s:
         yield Until(answer.head_due_s)
-    framing = Framing(answer, until_close=fault.until_close or (answer.length is None and not chunks))
+    framing = Framing(answer, fault, chunks=chunks)
     own = {name.lower(): str(value) for name, value in fault.headers.items()}
-    yield Write(framing.head({**headers, **own}, keep_alive=keep_alive))
-    left = yield from _body(answer, fault, framing)
-    if left != "nothing" and framing.end:
-        yield Write(framing.end)
-    if left == "nothing" or framing.until_close or not keep_alive:
-        yield Close()
+    head = framing.head({**headers, **own}, keep_alive=keep_alive)
+    if fault.reset_in_head:
+        yield Write(head[: len(head) // 2])
+        yield Close(reset=True)
+        return
+    yield Write(head)
+    left: _Left = (yield from _body(answer, fault, framing)) if framing.has_body else "all"
+    if left != "nothing" and (end := framing.end()):
+        yield Write(end)
+    if left == "nothing" or framing.until_close or fault.length_off or fault.close_after or not keep_alive:
+        yield Close(reset=left == "nothing" and fault.reset)
 
 
 def _body(answer: Answer, fault: Fault, framing: Framing) -> Generator[Step, None, _Left]:
     pace = answer.pace
-    is_paced = pace != Pace()
+    is_paced, breaks_off = pace != Pace(), fault.breaks_off
     count = 0
     left = yield from _strike(count, answer, fault, framing)
     while left == "all" and (piece := next(answer.pieces, None)) is not None:
-        if is_paced and piece.token is not None:
+        if piece.due_s is not None:
+            yield Until(piece.due_s)
+        elif is_paced and piece.token is not None:
             yield Until(pace.at(piece.token))
-        yield Write(framing.wrap(piece.data), piece.is_content, piece.finish_reason)
-        if piece.is_content and fault.breaks_off:
-            count += 1
+        yield _write(piece, framing)
+        if breaks_off and piece.contents:
+            count += piece.contents
             left = yield from _strike(count, answer, fault, framing)
     return left
+
+
+def _write(piece: Piece, framing: Framing) -> Write:
+    return Write(framing.wrap(*piece.parts), piece.contents, piece.spoken, piece.finish_reason)
 
 
 def _strike(count: int, answer: Answer, fault: Fault, framing: Framing) -> Generator[Step, None, _Left]:
@@ -134,12 +161,17 @@ def _strike(count: int, answer: Answer, fault: Fault, framing: Framing) -> Gener
     def is_due(after: int | None) -> bool:
         return after is not None and count == min(after, answer.contents)
 
-    is_stream = answer.length is None
     if is_due(fault.stall_after):
-        yield Stall(fault.stall_s, framing.wrap(_COMMENT), fault.comments_s if is_stream else None)
-    if is_stream and is_due(fault.error_after):
-        yield Write(framing.wrap(b"data: " + _encode({"error": error_object(fault)}) + b"\n\n"))
+        every_s = fault.comments_s if answer.is_stream else None
+        yield Stall(fault.stall_s, b"" if every_s is None else framing.wrap(_COMMENT), every_s)
+    if answer.is_stream and is_due(fault.garble_after):
+        yield Write(framing.wrap(answer.garbage))
+    if answer.is_stream and is_due(fault.error_after):
+        yield Write(framing.wrap(answer.error))
         return "end"
     if is_due(fault.cut_after):
+        for piece in answer.pieces:
+            if piece.end in fault.then:
+                yield _write(piece, framing)
         return "end" if fault.clean else "nothing"
     return "all"

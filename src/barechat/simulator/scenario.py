@@ -1,198 +1,124 @@
-"""What is to go wrong, and for whom? Scenarios and faults: their keys, their checks, their counting.
+"""What happens in which order, and to whom? A scenario: its settings, its faults, and how often each has applied.
 
 Pure: a scenario file's text is read by `server.py` and its table handed in. docs/simulator.md explains every key.
 """
 
-import base64
-import binascii
 import difflib
+import hashlib
 import tomllib
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
+from barechat.simulator.dialects import DIALECTS
+from barechat.simulator.fault import NO_FAULT, Fault, Positive, Seconds
+from barechat.simulator.limits import Limit
 from barechat.simulator.request import Request
 
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
-Seconds = Annotated[float, Meta(ge=0)]
-Omission = Literal["done", "usage", "finish_reason"]
 Kind = TypeVar("Kind", bound=msgspec.Struct)
-_MOST_TOKENS: Final = 10_000_000
+_DRAWS: Final = 1 << 64
 
 
 class ScenarioError(ValueError):
     """A scenario or an `x-simulate` header that can't be followed; the message names the place and the key."""
 
 
-class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing to do differently: which requests it meets, what is answered, what breaks, and how fast."""
+class Load(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the server bears many requests at once.
 
-    # which requests
-    name: str | None = None
-    times: Positive | None = None
-    first: Positive | None = None
-    model: str | None = None
-    key: str | None = None
-    text: str | None = None
-    # what is answered
-    status: Annotated[int, Meta(ge=200, le=599)] | None = None
-    headers: dict[str, str | int | float] = {}
-    body: str | dict[str, Any] | None = None
-    content_type: str | None = None
-    reply: str | None = None
-    tokens: Annotated[int, Meta(ge=0, le=_MOST_TOKENS)] | None = None
-    raw: str | None = None
-    raw_b64: str | None = None
-    raw_chunks: list[Positive] | None = None
-    until_close: bool = False
-    omit: list[Omission] = []
-    # what breaks
-    reset_before: bool = False
-    close_before: bool = False
-    stall_head: bool = False
-    stall_after: Count | None = None
-    stall_s: Seconds | None = None
-    comments_s: Annotated[float, Meta(gt=0)] | None = None
-    error_after: Count | None = None
-    error: dict[str, Any] | str | None = None
-    cut_after: Count | None = None
-    clean: bool = False
-    # how fast
-    first_token_s: Seconds | None = None
-    tokens_per_s: Seconds | None = None
-    drip: bool = False
-    drip_s: Seconds = 0.0
+    `slots` answers are made at a time, the others wait their turn; with `slowdown`, each answer in the making makes
+    all that begin slower by that share.
+    """
 
-    def __post_init__(self) -> None:
-        """Refuse keys that contradict each other or need another one."""
-        for key, value in self.headers.items():
-            if not key or any(character in f"{key}{value}" for character in "\r\n\0"):
-                raise ValueError(f"header {key!r} is empty or holds a line break")
-        if any(character in (self.content_type or "") for character in "\r\n\0"):
-            raise ValueError("`content_type` holds a line break")
-        if self.raw is not None and self.raw_b64 is not None:
-            raise ValueError("`raw` and `raw_b64` exclude each other")
-        if self.raw_b64 is not None:
-            try:
-                base64.b64decode(self.raw_b64, validate=True)
-            except (binascii.Error, ValueError):
-                raise ValueError("`raw_b64` is not base64") from None
-        has_stall = self.stall_head or self.stall_after is not None
-        for key, given, needs, has in (
-            ("raw_chunks", self.raw_chunks is not None, "raw` or `raw_b64", self.raw_bytes is not None),
-            ("stall_s", self.stall_s is not None, "stall_head` or `stall_after", has_stall),
-            ("comments_s", self.comments_s is not None, "stall_after", self.stall_after is not None),
-            ("error", self.error is not None, "error_after", self.error_after is not None),
-            ("clean", self.clean, "cut_after", self.cut_after is not None),
-            ("drip_s", self.drip_s > 0, "drip", self.drip),
-        ):
-            if given and not has:
-                raise ValueError(f"`{key}` needs `{needs}`")
-
-    @property
-    def raw_bytes(self) -> bytes | None:
-        """The bytes to send in place of a reply, if any."""
-        if self.raw_b64 is not None:
-            return base64.b64decode(self.raw_b64)
-        return None if self.raw is None else self.raw.encode()
-
-    @property
-    def answers_itself(self) -> bool:
-        """Whether it answers (or doesn't) in the API's place, so that the request isn't even judged."""
-        return (
-            self.reset_before
-            or self.close_before
-            or self.body is not None
-            or self.raw_bytes is not None
-            or (self.status is not None and not 200 <= self.status < 300)  # noqa: PLR2004 - the 2xx, as everyone knows them
-        )
-
-    @property
-    def breaks_off(self) -> bool:
-        """Whether something is to happen within the body."""
-        return any(after is not None for after in (self.stall_after, self.error_after, self.cut_after))
-
-    @property
-    def decision(self) -> str:
-        """What the log calls this fault: its name, or its main key."""
-        if self.name is not None:
-            return self.name
-        for key in ("reset_before", "close_before", "status", "raw", "raw_b64", "body", "stall_head", *_AFTER, "drip"):
-            value = getattr(self, key)
-            if value is not None and value is not False:
-                return f"{key} {value}" if key in {"status", *_AFTER} else key
-        return f"omit {' '.join(self.omit)}" if self.omit else "reply"
+    slots: Positive | None = None
+    slowdown: Annotated[float, Meta(ge=0)] = 0.0
 
 
-_AFTER: Final = ("stall_after", "error_after", "cut_after")
-NO_FAULT: Final = Fault()
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A scenario's settings; `jitter` is the share by which the times of each answer vary."""
+
+    seed: int = 0
+    dialect: str = "openai"
+    first_token_s: Seconds = 0.0
+    tokens_per_s: Seconds = 0.0
+    jitter: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    load: Load = Load()
+    limit: list[dict[str, Any]] = []
+    fault: list[dict[str, Any]] = []
 
 
 class _Armed:
     """A fault and how often it has been applied."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, seed: str) -> None:
         self.fault = fault
+        self._seed = seed.encode("utf-8", "surrogateescape")
+        self._met = 0
         self._applied = 0
         self._tries: dict[bytes, int] = {}
 
     def take(self, request: Request) -> bool:
         """Say whether the fault applies to this try of this request, and count it if so."""
         fault = self.fault
-        tries = self._tries.get(request.digest, 0)
+        if not fault.meets(request):
+            return False
+        self._met += 1
+        # Only these two ask for the request's tries, which are then worth their memory.
+        counts_tries = fault.times is not None or fault.probability is not None
+        tries = self._tries.get(request.digest, 0) if counts_tries else 0
         if (
             (fault.first is not None and self._applied >= fault.first)
+            or (fault.every is not None and self._met % fault.every)
             or (fault.times is not None and tries >= fault.times)
-            or (fault.model is not None and fault.model != request.model)
-            or (fault.key is not None and not (request.key or "").startswith(fault.key))
-            or (fault.text is not None and not any(fault.text in text for text in request.texts))
         ):
             return False
-        self._applied += 1
-        if fault.times is not None:
+        if counts_tries:
             self._tries[request.digest] = tries + 1
+        if fault.probability is not None and self._draw(request, tries) >= fault.probability:
+            return False
+        self._applied += 1
         return True
+
+    def _draw(self, request: Request, tries: int) -> float:
+        """Draw from [0, 1), the same for the same seed, fault, request and try."""
+        digest = hashlib.sha256(self._seed + request.digest + tries.to_bytes(8, "big")).digest()
+        return int.from_bytes(digest[:8], "big") / _DRAWS
 
 
 class Scenario:
-    """Faults in their order, a seed and a pace; remembers what it has done.
+    """Settings, and faults in their order; remembers what it has done.
 
     Used by the server's thread, but for `add`, which any thread may call.
     """
 
-    def __init__(self, faults: list[Fault], *, seed: int, first_token_s: float, tokens_per_s: float) -> None:
-        self.seed = seed
-        self.first_token_s = first_token_s
-        self.tokens_per_s = tokens_per_s
-        self._file = [_Armed(fault) for fault in faults]
+    def __init__(self, settings: Settings, limits: list[Limit], faults: list[Fault]) -> None:
+        self.settings = settings
+        self.limits = limits
+        self._file = [_Armed(fault, f"{settings.seed}/{number}/") for number, fault in enumerate(faults)]
         self._added: list[_Armed] = []
         self._headers: dict[str, _Armed] = {}
 
     def add(self, fault: Fault) -> None:
         """Put a fault before those of the file."""
-        self._added.append(_Armed(fault))
+        self._added.append(_Armed(fault, f"{self.settings.seed}/added {len(self._added)}/"))
 
     def match(self, request: Request, header: str | None) -> Fault:
         """Return the first fault that applies: the header's, then the added ones, then the file's.
 
         Raises ScenarioError for a header that can't be followed.
         """
-        armed = [*self._added, *self._file]
         if header is not None:
             if header not in self._headers:
-                self._headers[header] = _Armed(parse_header(header))
-            armed.insert(0, self._headers[header])
-        return next((one.fault for one in armed if one.take(request)), NO_FAULT)
-
-
-class _Table(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    seed: int = 0
-    first_token_s: Seconds = 0.0
-    tokens_per_s: Seconds = 0.0
-    fault: list[dict[str, Any]] = []
+                self._headers[header] = _Armed(parse_header(header), f"{self.settings.seed}/{header}/")
+            if self._headers[header].take(request):
+                return self._headers[header].fault
+        for armed in (self._added, self._file):
+            for one in armed:
+                if one.take(request):
+                    return one.fault
+        return NO_FAULT
 
 
 def parse_toml(text: str, source: str) -> dict[str, Any]:
@@ -204,12 +130,22 @@ def parse_toml(text: str, source: str) -> dict[str, Any]:
 
 
 def parse_scenario(table: Mapping[str, Any], source: str = "scenario") -> Scenario:
-    """Make a scenario of a table; raises ScenarioError naming the source, the fault's number and the key."""
-    settings = _convert(dict(table), _Table, source)
-    faults = [parse_fault(fault, f"{source}: fault {number}") for number, fault in enumerate(settings.fault, 1)]
+    """Make a scenario of a table; raises ScenarioError naming the source, the fault's or limit's number and the key."""
+    if isinstance(load := table.get("load"), dict):
+        _convert(load, Load, f"{source}: load")  # only to name its wrong key
+    settings = _convert(dict(table), Settings, source)
+    if settings.dialect not in DIALECTS:
+        raise ScenarioError(f"{source}: no dialect `{settings.dialect}`; there are: {', '.join(DIALECTS)}")
     return Scenario(
-        faults, seed=settings.seed, first_token_s=settings.first_token_s, tokens_per_s=settings.tokens_per_s
+        settings,
+        parse_limits(settings.limit, source),
+        [parse_fault(fault, f"{source}: fault {number}") for number, fault in enumerate(settings.fault, 1)],
     )
+
+
+def parse_limits(tables: list[dict[str, Any]], source: str) -> list[Limit]:
+    """Make limits of their tables; raises ScenarioError naming the source, the limit's number and the key."""
+    return [_convert(table, Limit, f"{source}: limit {number}") for number, table in enumerate(tables, 1)]
 
 
 def parse_fault(table: Mapping[str, Any], source: str) -> Fault:
