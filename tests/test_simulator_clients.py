@@ -77,14 +77,13 @@ CLASSES: dict[str, type[BarechatError]] = {
     "server_is_overloaded": Overloaded,
 }
 # What a dialect's body doesn't tell, no client can know.
-TELL_QUOTA = {"openai", "groq", "llama.cpp"}
-TELL_FILTER = {*TELL_QUOTA, "azure"}
+TELL_THE_CODE = {"openai", "groq", "llama.cpp", "azure"}
 
 
 def seen(dialect: str, code: str) -> type[BarechatError]:
-    if code == "insufficient_quota" and dialect not in TELL_QUOTA:
+    if code == "insufficient_quota" and dialect not in TELL_THE_CODE:
         return RateLimited
-    return BadRequest if code == "content_filter" and dialect not in TELL_FILTER else CLASSES[code]
+    return BadRequest if code == "content_filter" and dialect not in TELL_THE_CODE else CLASSES[code]
 
 
 def test_our_clients_know_every_dialect_s_errors(speaking: tuple[str, Simulator], connect: Connect) -> None:

@@ -148,11 +148,16 @@ def test_a_body_without_a_model_is_told_so_and_a_deployment_in_the_path_is_one()
 
 
 def test_other_paths_and_methods_are_refused() -> None:
-    assert refuse_route("POST", PATH, is_chat=True) is None
-    for method, path, is_chat, status in (("POST", "/v1/foo", False, 404), ("GET", PATH, True, 405)):
-        refused = refuse_route(method, path, is_chat=is_chat)
-        assert refused is not None
-        assert refused.status == status
+    for method, path, status in (
+        ("POST", PATH, None),
+        ("GET", PATH, 405),
+        ("POST", "/v1/foo", 404),
+        ("GET", "/v1/models", None),
+        ("POST", "/v1/models", 405),
+        ("DELETE", "/v1/models/gpt-4o", 405),
+    ):
+        refused = refuse_route(method, path)
+        assert (None if refused is None else refused.status) == status
 
 
 def test_the_known_parameters_are_those_of_the_official_description() -> None:

@@ -20,7 +20,7 @@ from barechat.simulator.prompt_cache import PromptCache
 from barechat.simulator.refusals import Refusal, refuse, refuse_key, refuse_loosely, refuse_route
 from barechat.simulator.replies import Replies
 from barechat.simulator.reply import Reply
-from barechat.simulator.request import Request, find_models_path, is_chat_path
+from barechat.simulator.request import Request, find_models_path, methods_of
 from barechat.simulator.scenario import Scenario, ScenarioError
 from barechat.simulator.schema.sampling import SchemaFault
 from barechat.simulator.script import compose, identity
@@ -77,9 +77,9 @@ class Judge:
 
     def decide(self, call: Call, *, answering: int, now: float) -> Decision:
         """Decide about a call while so many others are being answered; `now` is in seconds since the epoch."""
-        if (model := find_models_path(call.path)) is not None and call.method in {"GET", "HEAD"}:
+        fault, outcome = NO_FAULT, refuse_route(call.method, call.path)
+        if outcome is None and (model := find_models_path(call.path)) is not None:
             return self._list_models(call, model, now)
-        fault, outcome = NO_FAULT, refuse_route(call.method, call.path, is_chat=is_chat_path(call.path))
         if outcome is None:
             try:
                 fault = self._find_fault(call)
@@ -159,7 +159,7 @@ class Judge:
             **self._limit_headers(request, answer.status, decision.admission, now),
         }
         if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
-            headers["allow"] = "POST"
+            headers["allow"] = ", ".join(methods_of(call.path))
         return headers
 
     def _limit_headers(self, request: Request, status: int, admission: Admission | None, now: float) -> dict[str, str]:

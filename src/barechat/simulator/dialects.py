@@ -84,7 +84,7 @@ class Azure(Dialect):
     def error_object(self, refusal: Refusal) -> dict[str, Any]:
         if refusal.code == "content_filter":
             return _azure_content_filter(refusal)
-        if refusal.status == HTTPStatus.TOO_MANY_REQUESTS:
+        if refusal.status == HTTPStatus.TOO_MANY_REQUESTS and refusal.type != "insufficient_quota":
             return {"code": "429", "message": refusal.message}
         if refusal.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.NOT_FOUND}:  # the gateway's, not the model's
             return {"code": refusal.code or str(refusal.status), "message": refusal.message}

@@ -12,7 +12,7 @@ from barechat.simulator.contract.combinations import refuse_combination
 from barechat.simulator.contract.conversation import refuse_conversation
 from barechat.simulator.contract.parameters import BODY, PARAMETERS
 from barechat.simulator.contract.wording import Refusal
-from barechat.simulator.request import Request
+from barechat.simulator.request import Request, methods_of
 
 __all__ = ["KNOWN_PARAMETERS", "Refusal", "refuse", "refuse_key", "refuse_loosely", "refuse_route"]
 
@@ -20,11 +20,12 @@ KNOWN_PARAMETERS: Final = frozenset(PARAMETERS)
 _LONG_KEY: Final = 20
 
 
-def refuse_route(method: str, path: str, *, is_chat: bool) -> Refusal | None:
-    """Refuse what isn't a POST to the chat completions endpoint."""
-    if not is_chat:
+def refuse_route(method: str, path: str) -> Refusal | None:
+    """Refuse a path at which there is nothing, and a method that it doesn't take."""
+    methods = methods_of(path)
+    if not methods:
         return Refusal(status=404, message=f"Invalid URL ({method} {path})")
-    if method != "POST":
+    if method not in methods:
         return Refusal(
             status=405,
             message=f"Not allowed to {method} on {path}. (HINT: Perhaps you meant to use a different HTTP method?)",

@@ -124,6 +124,13 @@ def is_chat_path(path: str) -> bool:
     return path.endswith(_SUFFIX)
 
 
+def methods_of(path: str) -> tuple[str, ...]:
+    """Return the methods that a (still percent-encoded) path takes, none if there is nothing at it."""
+    if is_chat_path(path):
+        return ("POST",)
+    return () if find_models_path(path) is None else ("GET", "HEAD")
+
+
 def find_models_path(path: str) -> str | None:
     """Return the model that a (still percent-encoded) path of the models endpoint names, "" for the whole list.
 
