@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 STAMP := $(VENV)/.installed
+AIMOCK_VERSION := 1.43.0
+AIMOCK := $(VENV)/aimock-$(AIMOCK_VERSION)/node_modules
 
-.PHONY: demo test interop lint format docs bench lock clean
+.PHONY: demo test interop soak fuzz lint format docs bench lock clean
 
 demo: $(STAMP)  ## show every main job against a simulator on this machine: no key, no network
 	$(BIN)/barechat demo
@@ -16,8 +18,16 @@ test: $(STAMP)  ## the whole suite, and the core's branch coverage
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=100
 
-interop: $(STAMP)  ## the simulator under clients that others wrote, by the thousand: a minute or two
-	$(BIN)/python -m pytest interop
+interop: $(STAMP) $(if $(shell command -v npm),$(AIMOCK))  ## clients and servers that others wrote, some of them on Node 20: some minutes
+	$(BIN)/python -m pytest interop tests/test_interop.py
+
+soak: $(STAMP)  ## what takes time, load or ten thousand repetitions: some minutes
+	$(BIN)/python -m pytest soak
+
+fuzz: $(STAMP)  ## any bytes at what reads a server's, coverage-guided: a million inputs each, or FUZZ="--runs N TARGET…"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	$(BIN)/python fuzz $(FUZZ)
 
 lint: $(STAMP)  ## style and types
 	$(BIN)/ruff check .
@@ -29,8 +39,9 @@ format: $(STAMP)  ## let ruff arrange the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-docs: $(STAMP)  ## write docs/scenarios.md anew, from what the simulator's scenarios do
+docs: $(STAMP)  ## write docs/scenarios.md and docs/faults.md anew, from runs: a minute or two
 	$(BIN)/python tests/scenario_page.py
+	$(BIN)/python tests/fault_page.py
 
 bench: $(STAMP)  ## how fast it is on this machine, into bench/results/
 	$(BIN)/python -m bench
@@ -39,6 +50,9 @@ lock: $(STAMP)  ## pin the development versions anew, by hash, for every Python 
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --extra cli --extra tls --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade -o requirements-dev.txt pyproject.toml
+
+$(AIMOCK): | $(STAMP)
+	npm install --silent --no-package-lock --no-audit --no-fund --prefix $(@D) @copilotkit/aimock@$(AIMOCK_VERSION)
 
 clean:
 	rm -rf $(VENV) .coverage .pytest_cache .mypy_cache .ruff_cache dist

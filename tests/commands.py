@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import subprocess
 import sys
-from typing import IO, Self
+from typing import IO, Any, Self
 
-KEY = "sk-cli-0123456789abcdef"
+import leaks
+import support
+
+KEY = support.KEY
 _OURS = (
     "OPENAI_",
     "AZURE_OPENAI_",
@@ -39,7 +43,7 @@ def environment(url: str | None = None, **more: str) -> dict[str, str]:
 
 def run(*arguments: str, url: str | None = None, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:
     """Run `barechat …` to its end. Keyword arguments in capitals are variables of its environment."""
-    return subprocess.run(  # noqa: S603 - our own command
+    done = subprocess.run(  # noqa: S603 - our own command
         command(*arguments),
         env=environment(url, **more),
         input=stdin,
@@ -48,6 +52,36 @@ def run(*arguments: str, url: str | None = None, stdin: str = "", **more: str) -
         timeout=60,
         check=False,
     )
+    leaks.heard += [done.stdout.encode(), done.stderr.encode()]
+    return done
+
+
+class _Heard(io.BufferedReader):
+    """A command's pipe, whose every byte that is read goes to the search for the key too."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        leaks.heard.append(data := super().read(size))
+        return data
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        leaks.heard.append(data := super().readline(size))
+        return data
+
+
+class _Command(subprocess.Popen[bytes]):
+    """A command whose output goes to the search for the key."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.stdout, self.stderr = (
+            _Heard(pipe.detach()) if isinstance(pipe, io.BufferedReader) else pipe
+            for pipe in (self.stdout, self.stderr)
+        )
+
+    def communicate(self, input: bytes | None = None, timeout: float | None = None) -> tuple[bytes, bytes]:  # noqa: A002 - Popen's own
+        out, err = super().communicate(input, timeout)
+        leaks.heard += [out or b"", err or b""]
+        return out, err
 
 
 def start(
@@ -59,7 +93,7 @@ def start(
     **more: str,
 ) -> subprocess.Popen[bytes]:
     """Start `barechat …`, with pipes for its output and nothing to read."""
-    return subprocess.Popen(  # noqa: S603 - our own command
+    return _Command(
         command(*arguments, warnings=warnings),
         env=environment(url, **more),
         stdin=stdin,
@@ -104,7 +138,8 @@ class Terminal:
     def read(self) -> str:
         """Return what has come, "" at the end."""
         try:
-            return os.read(self._ours, 65536).decode().replace("\r\n", "\n")
+            leaks.heard.append(data := os.read(self._ours, 65536))
+            return data.decode().replace("\r\n", "\n")
         except OSError:  # what Linux says at a terminal's end
             return ""
 

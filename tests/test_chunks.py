@@ -102,11 +102,14 @@ def test_nothing_is_folded_after_a_fault() -> None:
     assert message(folded)["content"] == "a"
 
 
-@pytest.mark.parametrize("text", ["42", "null", "[]", '"x"', "{", "nope", '{"a":NaN}', "[" * 5000, '{"a":"\\ud800"}'])
+@pytest.mark.parametrize(
+    "text", ["42", "null", "[]", '"x"', "{", "nope", '{"a":NaN}', "[" * 5000, '{"a":"\\ud800"', '{"a":1e999}']
+)
 def test_an_event_that_is_no_json_object_breaks_the_protocol(text: str) -> None:
     folded, _ = take(text)
     assert isinstance(folded.fault, ProtocolBroken)
-    assert folded.fault.body == text[:200].encode()
+    assert folded.fault.body == text[:2048].encode()
+    assert repr(text[:100])[1:-1] in str(folded.fault)
 
 
 @pytest.mark.parametrize("data", ["", " ", "\n"])

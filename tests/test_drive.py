@@ -87,9 +87,13 @@ class Loop:
         script = Script(streamed=self.streamed, policy=self.policy, with_token=self.token is not None)
         if self.token is not None:
             object.__setattr__(script.receipt.call.endpoint, "token", self.token)
-        kind: Any = Drive if self.kind == "blocking" else AsyncDrive
-        send, sleep = (self.send, self.sleep) if self.kind == "blocking" else (awaited(self.send), awaited(self.sleep))
-        self.drive = kind(script.story, script.receipt, self.filed.append, self.tracer, send, sleep)
+        told = (script.story, script.receipt, self.filed.append, self.tracer)
+        self.drive: Any
+        if self.kind == "asyncio":
+            self.drive = AsyncDrive(*told, awaited(self.send), awaited(self.sleep))
+        else:
+            send: Any = self.send
+            self.drive = Drive(*told, lambda step, _: send(step), lambda _, seconds: self.sleep(seconds))
 
     def send(self, step: Send) -> Answer:
         self.told.append("send")

@@ -71,7 +71,7 @@ class Script:
     def __post_init__(self) -> None:
         self.now = START
         self.steps: list[Step] = []
-        self.origin = self.origin or Origin(RetryBudget(self.policy.retry_budget))
+        self.origin = self.origin or Origin(RetryBudget())
         ids = (f"id-{number}" for number in itertools.count(1))
         senses = Senses(
             clock=lambda: self.now,
@@ -477,7 +477,7 @@ def test_a_wait_carries_the_failed_attempt_even_if_there_is_nothing_to_wait_for(
 
 def test_the_retry_budget_is_shared_and_filled_by_successes() -> None:
     policy = RetryPolicy(retry_budget=10)
-    origin = Origin(RetryBudget(10))
+    origin = Origin(RetryBudget())
     Script(policy=policy, origin=origin).fail(Overloaded, *status(503), *status(503), *status(503))
     Script(policy=policy, origin=origin).fail(Overloaded, *status(503))
     for _ in range(5):
@@ -492,9 +492,11 @@ def test_a_429_with_a_delay_takes_nothing_from_the_budget() -> None:
     Script(policy=RetryPolicy(retry_budget=0)).fail(RateLimited, *status(429))
 
 
-def test_a_call_without_a_budget_of_its_own_takes_none() -> None:
-    origin = Origin(RetryBudget(0))
-    assert len(Script(policy=RetryPolicy(retry_budget=None), origin=origin).tell(*status(503), *WHOLE).attempts) == 2
+def test_each_call_says_how_much_of_the_shared_budget_may_be_gone() -> None:
+    origin = Origin(RetryBudget())
+    for size, tries in ((0, 1), (10, 2), (5, 1), (None, 2), (10, 2), (10, 1), (11, 1), (15, 2)):
+        script = Script(policy=RetryPolicy(retry_budget=size, max_attempts=2), origin=origin)
+        assert len(script.fail(Overloaded, *[answer for _ in range(tries) for answer in status(503)]).attempts) == tries
 
 
 # Servers that refuse stream_options

@@ -65,8 +65,8 @@ WORLD = frozenset(
 # Who may touch the world, and which part of it.
 TOUCHES: dict[str, set[str]] = {
     "settings": {"os", "urllib.request"},  # environment variables
-    "drive": {"threading"},  # a lock, so that another thread may close what one reads
-    "client": {"os", "random", "time"},  # the clocks, noise and ids that it hands to the exchange
+    "drive": {"asyncio", "os", "threading"},  # so that another thread, task or process may close what one reads
+    "client": {"os", "random", "threading", "time"},  # the clocks, noise, ids and waits that it hands on
     "async_client": {"asyncio"},  # its sleep
     "session": {"threading"},  # a lock, so that turns that end together are both kept
     "money.meter": {"os", "threading"},  # a lock that survives a fork

@@ -179,6 +179,13 @@ def test_an_error_says_what_the_server_said_in_whatever_shape(body: Any, said: s
     assert isinstance(error, BadRequest)
 
 
+def test_a_page_that_names_a_character_by_thousands_of_digits_is_an_error_like_any() -> None:
+    for digits in (5000, 30_000):
+        error = read_error(500, {}, b"<p>&lt;hot&gt; &#" + b"9" * digits + b"; <b>&amp;</b></p>")
+        assert isinstance(error, ServerFailed)
+        assert "<hot>" in str(error)
+
+
 def test_an_error_in_a_list_is_the_error_itself() -> None:
     """As Gemini sends it through its OpenAI-shaped endpoint."""
     error = error_of([{"error": {"message": "too hot", "code": 400, "param": "temperature"}}])

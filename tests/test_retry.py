@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from barechat.errors import (
 from barechat.records import RateLimits
 from barechat.wire.faults import api_error, read_error
 from barechat.wire.limits import server_delay_s
-from barechat.wire.retry import Failure, RetryBudget, RetryPolicy, delay_s, is_paid_by_server
+from barechat.wire.retry import Failure, RetryBudget, RetryPolicy, budget_of, delay_s, is_paid_by_server
 from vectors import Case, case_id, cases
 
 NOW = 1696004797.0
@@ -136,6 +137,7 @@ def test_failed_connections_are_tried_again_and_the_callers_own_faults_are_not()
         assert delays(failure(ConnectionFailed("reset", sent=sent))) is not None
     for error in (ProtocolBroken("html"), ParameterError("bad"), ConfigurationError("bad"), ApiError("?", status=302)):
         assert delays(failure(error)) is None
+    assert delays(failure(ConnectionFailed("nobody trusts its certificate", sent=False, retryable=False))) is None
 
 
 def test_our_own_delay_doubles_to_a_cap_and_is_drawn_from_its_upper_half() -> None:
@@ -183,24 +185,33 @@ def test_a_429_with_a_servers_own_delay_takes_no_tokens() -> None:
 
 
 def test_an_outage_drains_the_retry_budget_and_successes_fill_it_again() -> None:
-    budget = RetryBudget(100)
-    assert [budget.take() for _ in range(21)] == [True] * 20 + [False]
+    budget = RetryBudget()
+    assert [budget.take(100) for _ in range(21)] == [True] * 20 + [False]
     for _ in range(4):
         budget.give()
-    assert not budget.take()
+    assert not budget.take(100)
     budget.give()
-    assert budget.take()
+    assert budget.take(100)
     for _ in range(1000):
         budget.give()
-    assert sum(budget.take() for _ in range(100)) == 20
+    assert sum(budget.take(100) for _ in range(100)) == 20
 
 
 def test_no_budget_is_no_limit_and_a_budget_of_none_is_no_retry() -> None:
-    endless, none = RetryBudget(None), RetryBudget(0)
-    endless.give()
-    none.give()
-    assert all(endless.take() for _ in range(1000))
-    assert not none.take()
+    budget = RetryBudget()
+    assert all(budget.take(None) for _ in range(1000))
+    assert [budget.take(size) for size in (0, 4, 5, 5)] == [False, False, True, False]
+
+
+def test_one_server_has_one_budget_as_long_as_somebody_holds_it() -> None:
+    first = budget_of("https://API.example.com/v1")
+    assert budget_of("https://api.example.com/openai/v1") is first
+    for other in ("http://api.example.com/v1", "https://api.example.com:8443/v1", "https://example.com/v1"):
+        assert budget_of(other) is not first
+    first.take(100)
+    del first
+    gc.collect()
+    assert sum(budget_of("https://api.example.com/v1").take(5) for _ in range(2)) == 2  # each time a new one
 
 
 @pytest.mark.parametrize(

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import dataclasses
 import math
 import pickle
 import traceback
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from barechat import settings
 from barechat.errors import ConfigurationError
-from barechat.settings import Caps, Timeouts
+from barechat.settings import Caps, Proxy, Timeouts
 
 
 def test_a_whole_reply_has_a_total_by_default_and_a_stream_only_if_asked() -> None:
@@ -120,26 +122,78 @@ def test_the_proxy_is_the_one_that_the_environment_names_for_an_origin(monkeypat
         monkeypatch.delenv(name.upper(), raising=False)
     assert settings.proxy_for("https", "api.openai.com") is None
     monkeypatch.setenv("HTTPS_PROXY", "http://one:1")
-    assert settings.proxy_for("https", "api.openai.com") == "http://one:1"
+    assert settings.proxy_for("https", "api.openai.com") == Proxy("http://one:1")
     assert settings.proxy_for("http", "api.openai.com") is None
     monkeypatch.setenv("all_proxy", "http://two:2")
-    assert settings.proxy_for("http", "api.openai.com") == "http://two:2"
+    assert settings.proxy_for("http", "api.openai.com") == Proxy("http://two:2")
     monkeypatch.setenv("NO_PROXY", "localhost,.openai.com")
     assert settings.proxy_for("https", "api.openai.com") is None
     assert settings.proxy_for("https", "localhost") is None
-    assert settings.proxy_for("https", "example.com") == "http://one:1"
+    assert settings.proxy_for("https", "example.com") == Proxy("http://one:1")
 
 
-def test_a_proxy_without_a_scheme_is_one_of_http_as_curl_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for given, meant in (
-        ("127.0.0.1:3128", "http://127.0.0.1:3128"),
-        ("me:secret@proxy:1", "http://me:secret@proxy:1"),
-        ("[::1]:3128", "http://[::1]:3128"),
-        ("https://proxy:1/", "https://proxy:1/"),
-        ("HTTP://proxy", "HTTP://proxy"),
+def test_a_proxy_s_user_and_password_are_kept_apart_from_its_url_as_curl_sends_them() -> None:
+    for given, url, credentials in (
+        ("127.0.0.1:3128", "http://127.0.0.1:3128", None),
+        ("me:secret@proxy:1", "http://proxy:1", b"me:secret"),
+        ("[::1]:3128", "http://[::1]:3128", None),
+        ("https://proxy:1/", "https://proxy:1", None),
+        ("HTTP://proxy", "http://proxy", None),
+        ("http://me@proxy:", "http://proxy", b"me:"),
+        ("http://m%C3%A9:p%40s:%00%ff@proxy:1", "http://proxy:1", "mé:p@s:".encode() + b"\0\xff"),
+        ("http://me:p@ss@proxy:1", "http://proxy:1", b"me:p@ss"),
     ):
-        monkeypatch.setenv("http_proxy", given)
-        assert settings.proxy_for("http", "example.com") == meant
+        proxy = settings.proxy_for("http", "example.com", given=given)
+        authorization = None if credentials is None else f"Basic {base64.b64encode(credentials).decode()}"
+        assert proxy == Proxy(url, authorization)
+        assert "Basic" not in repr(proxy)
+
+
+def test_a_given_proxy_stands_whatever_the_environment_says_and_an_empty_one_is_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://env:1")
+    monkeypatch.setenv("NO_PROXY", "*")
+    assert settings.proxy_for("https", "example.com", given="http://mine:1") == Proxy("http://mine:1")
+    assert settings.proxy_for("https", "example.com") is None
+    monkeypatch.delenv("NO_PROXY")
+    assert settings.proxy_for("https", "example.com") == Proxy("http://env:1")
+    assert settings.proxy_for("https", "example.com", given="") is None
+    with pytest.raises(ConfigurationError, match="proxy must be a URL as a string"):
+        settings.proxy_for("https", "example.com", given=5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("exceptions", "excepted", "not_excepted"),
+    [
+        ("*", ["example.com", "10.0.0.1", "::1"], []),
+        ("example.com", ["example.com", "a.b.example.com", "EXAMPLE.com.", "example.com:444"], ["notexample.com"]),
+        (".example.com", ["a.example.com", "example.com"], ["badexample.com"]),
+        ("*.example.com", ["a.example.com"], ["badexample.com"]),
+        ("Example.COM", ["example.com"], ["com"]),
+        ("a.com, b.com\tc.com", ["a.com", "b.com", "c.com"], ["d.com"]),
+        ("example.com:443", ["example.com", "example.com:443", "a.example.com"], ["example.com:444"]),
+        ("10.0.0.0/8", ["10.1.2.3", "10.255.255.255"], ["11.0.0.1", "10.example.com", "::1"]),
+        ("10.1.2.3/8", ["10.9.9.9"], ["11.0.0.1"]),
+        ("127.0.0.1", ["127.0.0.1"], ["127.0.0.11", "1.127.0.0.1.com"]),
+        ("127.0.0.1:8080", ["127.0.0.1:8080"], ["127.0.0.1:8081"]),
+        ("::1", ["::1", "0:0:0:0:0:0:0:1"], ["::2", "127.0.0.1"]),
+        ("[::1]", ["::1"], ["::2"]),
+        ("[::1]:8080", ["[::1]:8080"], ["[::1]:8081"]),
+        ("fe80::/10", ["fe80::1"], ["fec0::1"]),
+        ("", [], ["example.com", "10.0.0.1"]),
+        (" , .,:80, 10.0.0.0/99, [::1", [], ["example.com", "10.0.0.1", "::1"]),
+    ],
+)
+def test_no_proxy_excepts_hosts_domains_ports_and_networks(
+    exceptions: str, excepted: list[str], not_excepted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:1")
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    for origin in excepted + not_excepted:
+        parts = urlsplit(f"//{f'[{origin}]' if origin.count(':') > 1 and '[' not in origin else origin}")
+        found = settings.proxy_for("https", parts.hostname or "", parts.port)
+        assert (found is None) == (origin in excepted), origin
 
 
 @pytest.mark.parametrize(
@@ -172,5 +226,7 @@ def test_a_proxy_that_can_t_be_used_is_refused_by_its_variable_and_not_shown(
         assert "secret" not in "".join(traceback.format_exception(caught.value)).partition("barechat.errors")[2]
         assert caught.value.__cause__ is None
         assert caught.value.__context__ is None
+        with pytest.raises(ConfigurationError, match=r"^proxy "):
+            settings.proxy_for(scheme, "example.com", given=bad)
     monkeypatch.setenv("NO_PROXY", "example.com")
     assert settings.proxy_for("https", "example.com") is None

@@ -15,6 +15,7 @@ from barechat.wire.sse import Decoder, Event
 from vectors import case_id, cases, parts, splits
 
 FRAMING = [case for case in cases("sse_framing") if "generator" not in case]
+GENERATED = [case for case in cases("sse_framing") if "generator" in case]
 LINES = cases("sse_lines")
 
 
@@ -55,8 +56,8 @@ def test_an_events_id_is_the_one_its_source_says(case: dict[str, Any]) -> None:
         assert event.id == wanted.get("id", event.id)
 
 
-def test_an_event_of_more_than_64_mib_arrives_where_the_caps_allow_it() -> None:
-    (case,) = [case for case in cases("sse_framing") if "generator" in case]
+@pytest.mark.parametrize("case", GENERATED, ids=case_id)
+def test_an_event_of_more_than_64_mib_arrives_where_the_caps_allow_it(case: dict[str, Any]) -> None:
     data = b"".join(part["text"].encode() * part.get("repeat", 1) for part in case["generator"]["concat"])
     size = case["generator"]["fragment_size"]
     events, fault = decode(
@@ -203,11 +204,12 @@ def test_a_long_line_a_byte_at_a_time_takes_work_in_proportion() -> None:
     decoder = Decoder()
     size, piece = 2**18, Counted(b"x")
     pending = decoder._pending
+    decoder.feed(b"x")  # what might have been a BOM isn't
     for _ in range(size):
         decoder.feed(piece)
     assert Counted.work == 2 * size
     assert decoder._pending is pending
-    assert len(pending) == size
+    assert len(pending) == size + 1
 
 
 PIECE = st.sampled_from(

@@ -212,9 +212,9 @@ def test_a_client_may_be_used_on_one_loop_after_another(simulator: Simulator) ->
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # of the loops that ended without a close
         assert len({asyncio.run(ask()), asyncio.run(ask()), asyncio.run(ask())}) == 1
-        assert len(client._transport._sessions) == 1
+        assert len(client._transport._opened) == 1
         asyncio.run(ask_and_close())
-        assert client._transport._sessions == {}
+        assert client._transport._opened == {}
         gc.collect()
 
 

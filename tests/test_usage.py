@@ -68,7 +68,26 @@ def test_digit_strings_and_whole_floats_are_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [None, True, -1, "-1", "1.5", "", "\u0663", "9" * 5000, 1.5, -2.0, math.nan, math.inf, [], {}, 3 + 0j]
+    "count",
+    [
+        None,
+        True,
+        -1,
+        "-1",
+        "1.5",
+        "",
+        "\u0663",
+        "9" * 5000,
+        1.5,
+        -2.0,
+        math.nan,
+        math.inf,
+        10**18,
+        1e300,
+        [],
+        {},
+        3 + 0j,
+    ],
 )
 def test_what_is_no_count_leaves_the_usage_unknown(count: object) -> None:
     assert read_usage({"prompt_tokens": count, "completion_tokens": 1}) is None

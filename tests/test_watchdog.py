@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import select
 import socket
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,12 +116,46 @@ def test_many_deadlines_in_any_order_are_each_kept() -> None:
         watch, flight = flying(ours)
         watch.arm(flight, soon(60))
         watch.arm(flight, soon(delay))
-        flights.append(flight)
+        flights.append((watch, flight))  # as their connections would keep them
     for ours, theirs in pairs:
         assert ours.recv(1) == b""
         ours.close()
         theirs.close()
-    assert all(flight.expired is not None for flight in flights)
+    assert all(flight.expired is not None for _, flight in flights)
+
+
+def test_a_watch_that_nobody_keeps_keeps_no_socket(pair: tuple[socket.socket, socket.socket]) -> None:
+    watch, flight = flying(pair[0].dup())
+    watch.arm(flight, soon(60))
+    seen = weakref.ref(watch)
+    with pytest.warns(ResourceWarning, match="unclosed"):
+        del watch
+    assert seen() is None
+
+
+def test_a_flight_that_is_cut_shuts_down_whatever_is_armed_for_it_later(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    watch, flight = flying(pair[0])
+    flight.watch = watch
+    flight.cut()
+    assert select.select([pair[0]], [], [], 0)[0] == []  # it wasn't this flight's yet
+    watch.arm(flight, None)
+    assert pair[0].recv(1) == b""
+
+
+def test_a_socket_that_still_connects_is_shut_down_again_and_again() -> None:
+    watch, flight = Watch(), Flight(None, None)
+    flight.watch, flight.is_connecting = watch, True
+    watch.arm(flight, None)
+    flight.cut()
+    with socket.socket() as late:
+        watch.attach(late)
+        again = watch.expire(1000.0)
+        assert again is not None
+        assert again > 1000.0
+        flight.is_connecting = False
+        assert watch.expire(again) is None
 
 
 def test_a_process_has_one_and_it_starts_when_first_needed() -> None:

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from barechat.client import SENSES, BaseClient, BaseStream
+from barechat.client import SENSES, BaseClient, BaseStream, reply_of_ended
 from barechat.drive import AsyncDrive
 from barechat.errors import ParameterError
 from barechat.exchange import exchange
 from barechat.parameters import Parameters
 from barechat.receipt import Call, Receipt
 from barechat.records import Delta, Reply
-from barechat.settings import Timeouts
+from barechat.settings import Certificate, Timeouts, Verify
 from barechat.wire import request as wire
 from barechat.wire.retry import RetryPolicy
 
@@ -72,7 +72,11 @@ class AsyncClient(BaseClient):
         return (await self._run(self._call(request, timeouts, retry, tags))).raw
 
     async def close(self) -> None:
-        """Same as Client.close, awaited. It closes the connections of the running event loop."""
+        """Same as Client.close, awaited. It ends the calls and closes the connections of the running event loop."""
+        running = asyncio.get_running_loop()
+        for drive in list(self._running):
+            if drive.loop is running or drive.loop.is_closed():
+                drive.close()
         await self._transport.close()
 
     async def __aenter__(self) -> Self:
@@ -83,20 +87,23 @@ class AsyncClient(BaseClient):
 
     async def _run(self, call: Call) -> Reply:
         drive = self._drive(call)
-        while await drive.next() is not None:
-            pass  # a server that streams unasked
-        assert drive.receipt.reply is not None  # noqa: S101 - an exchange ends with a reply or an error
-        return drive.receipt.reply
+        try:
+            while await drive.next() is not None:
+                pass  # a server that streams unasked
+        finally:
+            drive.close()
+        return reply_of_ended(drive)
 
-    def _made_transport(self) -> AsyncTransport:
+    def _made_transport(self, verify: Verify, cert: Certificate | None, proxy: str | None) -> AsyncTransport:
         from barechat.transport.asynchronous import AsyncTransport  # noqa: PLC0415 - Client needs no aiohttp
 
-        return AsyncTransport(self._endpoint.base)
+        return AsyncTransport(self._endpoint.base, verify=verify, cert=cert, proxy=proxy)
 
     def _drive(self, call: Call) -> AsyncDrive:
         receipt = Receipt(call)
         story = exchange(call, receipt, self._origin, SENSES)
-        return AsyncDrive(story, receipt, self._file, self._tracer(), self._transport.send, asyncio.sleep)
+        send, sleep = self._transport.send, asyncio.sleep
+        return AsyncDrive(story, receipt, self._file, self._tracer(), send, sleep, self._running)
 
 
 class AsyncChatStream(BaseStream, AsyncIterator[str]):
@@ -120,8 +127,8 @@ class AsyncChatStream(BaseStream, AsyncIterator[str]):
             yield delta
 
     async def close(self) -> None:
-        """Same as ChatStream.close, awaited."""
-        self._end()
+        """Same as ChatStream.close, awaited. An async token or `on_retry` function is cancelled."""
+        self._drive.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,7 +137,7 @@ class AsyncChatStream(BaseStream, AsyncIterator[str]):
         await self.close()
 
     async def _next_delta(self) -> Delta | None:
-        while not self._ready:
+        while not self._ready or self._drive.is_closed:
             deltas = await self._drive.next()
             if deltas is None:
                 self.reply  # noqa: B018 - raises if the stream was closed before its end

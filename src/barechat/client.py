@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 import warnings
 from collections import deque
@@ -11,19 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 from barechat import settings
-from barechat.drive import Drive
+from barechat.drive import AsyncDrive, Drive
 from barechat.errors import BarechatError, ConfigurationError, ParameterError
 from barechat.exchange import exchange
 from barechat.filing import file_receipt
 from barechat.money.meter import CostTracker
 from barechat.money.prices import Prices
-from barechat.parameters import Parameters, check
+from barechat.parameters import Parameters, check, check_kinds
 from barechat.receipt import Call, Origin, Receipt
 from barechat.records import Delta, Reply
-from barechat.settings import Caps, Timeouts
+from barechat.settings import Caps, Certificate, Timeouts, Verify
 from barechat.steps import Senses
 from barechat.wire import request as wire
-from barechat.wire.retry import RetryBudget, RetryPolicy
+from barechat.wire.retry import RetryPolicy, budget_of
 from barechat.wire.trace import Trace, Tracer
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ class BaseClient:
         tags: Mapping[str, str] | None = None,
         price_as: Mapping[str, str] | None = None,
         trace: Trace | None = None,
+        verify: Verify = True,
+        cert: Certificate | None = None,
+        proxy: str | None = None,
         _endpoint: wire.Endpoint | None = None,
     ) -> None:
         """Make a client. Nothing is sent, and nothing is connected, before the first call.
@@ -70,16 +74,33 @@ class BaseClient:
         tags: names for what this client's calls are for; they stand on each call's receipt.
         price_as: models or deployments that are priced as another, as in {"my-deployment": "gpt-4o"}.
         trace: told of everything that goes over the wire, secrets masked; see `barechat.wire.trace.TraceEvent`.
+        verify: whose certificates are trusted: True for SSL_CERT_FILE, SSL_CERT_DIR or else the system's; the path of
+            a PEM file or of a directory with hashed names; an `ssl.SSLContext`; False for anyone's, with a warning.
+        cert: the client's own certificate: the path of a PEM file that holds its key too, (certificate, key), or
+            (certificate, key, password).
+        proxy: `http://user:password@host:port`, or https; by default what HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and
+            NO_PROXY say, "" for none.
 
         Raises:
-            ConfigurationError: no key, a bad URL, or an alias for a model without a price.
+            ConfigurationError: no key, a bad URL, an alias for a model without a price, a certificate file or proxy
+                that can't be used.
         """
+        check_kinds(ConfigurationError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), caps=(caps, Caps))
+        check_kinds(ConfigurationError, headers=(headers, Mapping), tags=(tags, Mapping), price_as=(price_as, Mapping))
+        check_kinds(ConfigurationError, trace=(trace, Callable))
+        is_direct = _endpoint is None
         if _endpoint is None:
             key, token = _key_or_token(api_key, "OPENAI_API_KEY")
             account = settings.account_headers(organization, project)
             _endpoint = wire.openai_endpoint(settings.base_url(base_url), key, token, {**account, **(headers or {})})
+        level = 2 if is_direct else 3  # the caller of the class, or of `azure`
         if wire.is_plain_remote(_endpoint.base):
-            warnings.warn(f"{_endpoint.base} is plain http: the key and all text can be read on the way", stacklevel=2)
+            said = f"{_endpoint.base} is plain http: the key and all text can be read on the way"
+            warnings.warn(said, stacklevel=level)
+        if verify is False:
+            warnings.warn(
+                f"verify=False: whoever answers for {_endpoint.base} is believed, and gets the key", stacklevel=level
+            )
         self.timeouts = timeouts or Timeouts()
         self.retry = retry or RetryPolicy()
         self.tags = dict(tags or {})
@@ -87,9 +108,10 @@ class BaseClient:
         self._caps = caps or Caps()
         self._trace = trace
         self._prices = Prices.builtin().with_aliases(price_as) if price_as else Prices.builtin()
-        self._origin = Origin(RetryBudget(self.retry.retry_budget))
+        self._origin = Origin(budget_of(self._endpoint.base))
         self._cost = CostTracker(self._prices)
-        self._transport = self._made_transport()
+        self._running: set[Any] = set()  # drives
+        self._transport = self._made_transport(verify, cert, proxy)
 
     @classmethod
     def azure(
@@ -115,6 +137,7 @@ class BaseClient:
         Raises:
             ConfigurationError: no endpoint or key, a bad URL, or both a key and a token.
         """
+        check_kinds(ConfigurationError, token=(token, Callable))
         if token is not None and api_key is not None:
             raise ConfigurationError("pass api_key=… or token=…, not both")
         key, asked = _key_or_token(api_key if token is None else token, "AZURE_OPENAI_API_KEY")
@@ -180,6 +203,7 @@ class BaseClient:
         retry: RetryPolicy | None,
         tags: Mapping[str, str] | None,
     ) -> Call:
+        check_kinds(ParameterError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), tags=(tags, Mapping))
         return Call(
             endpoint=self._endpoint,
             request=request,
@@ -190,7 +214,7 @@ class BaseClient:
             tags={**self.tags, **(tags or {})},
         )
 
-    def _made_transport(self) -> Any:
+    def _made_transport(self, verify: Verify, cert: Certificate | None, proxy: str | None) -> Any:
         raise NotImplementedError  # each client brings its own
 
     def _tracer(self) -> Tracer | None:
@@ -274,7 +298,12 @@ class Client(BaseClient):
         return self._run(self._call(request, timeouts, retry, tags)).raw
 
     def close(self) -> None:
-        """Close the connections that no call is using. The client can still be used; it connects anew."""
+        """End the calls that are running, as closing their streams would, and close all connections.
+
+        A call that is ended so raises a BarechatError. The client can still be used; it connects anew.
+        """
+        for drive in list(self._running):
+            drive.close()
         self._transport.close()
 
     def __enter__(self) -> Self:
@@ -285,20 +314,40 @@ class Client(BaseClient):
 
     def _run(self, call: Call) -> Reply:
         drive = self._drive(call)
-        while drive.next() is not None:
-            pass  # a server that streams unasked
-        assert drive.receipt.reply is not None  # noqa: S101 - an exchange ends with a reply or an error
-        return drive.receipt.reply
+        try:
+            while drive.next() is not None:
+                pass  # a server that streams unasked
+        finally:
+            drive.close()
+        return reply_of_ended(drive)
 
-    def _made_transport(self) -> BlockingTransport:
+    def _made_transport(self, verify: Verify, cert: Certificate | None, proxy: str | None) -> BlockingTransport:
         from barechat.transport.blocking import BlockingTransport  # noqa: PLC0415 - AsyncClient needs no urllib3
 
-        return BlockingTransport(self._endpoint.base)
+        return BlockingTransport(self._endpoint.base, verify=verify, cert=cert, proxy=proxy)
 
     def _drive(self, call: Call) -> Drive:
         receipt = Receipt(call)
         story = exchange(call, receipt, self._origin, SENSES)
-        return Drive(story, receipt, self._file, self._tracer(), self._transport.send, time.sleep)
+        send, wait = self._transport.send, threading.Event.wait
+        return Drive(story, receipt, self._file, self._tracer(), send, wait, self._running)
+
+
+def reply_of_ended(drive: Drive | AsyncDrive) -> Reply:
+    """Return the reply of a call that has ended.
+
+    Raises:
+        BarechatError: it was closed before its end.
+    """
+    receipt = drive.receipt
+    if receipt.reply is not None:
+        return receipt.reply
+    raise BarechatError(
+        f"the {'stream' if receipt.call.request.streamed else 'call'} was closed before its end",
+        attempts=tuple(receipt.attempts),
+        partial=receipt.partial(),
+        cost=receipt.cost,
+    )
 
 
 class BaseStream:
@@ -316,14 +365,9 @@ class BaseStream:
         Raises:
             BarechatError: it hasn't; `partial` holds what came.
         """
-        reply = self._drive.receipt.reply
-        if reply is None:
-            raise BarechatError(
-                "the stream was closed before its end" if self._drive.is_closed else "the stream hasn't ended yet",
-                partial=self.partial,
-            )
-        found: Reply = reply
-        return found
+        if not self._drive.is_closed:
+            raise BarechatError("the stream hasn't ended yet", partial=self.partial)
+        return reply_of_ended(self._drive)
 
     @property
     def partial(self) -> Reply | None:
@@ -331,13 +375,9 @@ class BaseStream:
         found: Reply | None = self._drive.receipt.partial()
         return found
 
-    def _end(self) -> None:
-        self._ready.clear()
-        self._drive.close()
-
     def __del__(self) -> None:
         if not self._drive.is_closed:
-            self._end()
+            self._drive.close()
 
     def when_filed(self, listener: Callable[[Receipt], None]) -> None:
         """Have `listener` told of the call's receipt, once, when the call ends: whole, failed or closed early."""
@@ -347,7 +387,8 @@ class BaseStream:
 class ChatStream(BaseStream, Iterator[str]):
     """A reply as it comes: iterate for the text of choice 0, or over `deltas()` for everything.
 
-    Leaving the `with` block early closes the connection at once; the call is then accounted for at its bound.
+    Leaving the `with` block early closes the connection at once; the call is then accounted for at its bound. Any
+    thread may `close` it, one at a time may read it.
     """
 
     def __init__(self, drive: Drive) -> None:
@@ -368,8 +409,12 @@ class ChatStream(BaseStream, Iterator[str]):
             yield delta
 
     def close(self) -> None:
-        """End the call now. The connection is closed if the answer hasn't ended; closing twice is fine."""
-        self._end()
+        """End the call now, whatever it waits for. The connection is closed if the answer hasn't ended.
+
+        A loop over the stream, here or in another thread, then ends with a BarechatError, whose `partial` holds what
+        came. Only a token or `on_retry` function of yours is waited for. Closing twice is fine.
+        """
+        self._drive.close()
 
     def __enter__(self) -> Self:
         return self
@@ -378,7 +423,7 @@ class ChatStream(BaseStream, Iterator[str]):
         self.close()
 
     def _next_delta(self) -> Delta | None:
-        while not self._ready:
+        while not self._ready or self._drive.is_closed:
             deltas = self._drive.next()
             if deltas is None:
                 self.reply  # noqa: B018 - raises if the stream was closed before its end

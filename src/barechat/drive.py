@@ -1,12 +1,16 @@
 """Who performs an exchange's steps: the blocking loop and the asyncio loop, side by side.
 
-Both do the same and in the same order. They differ in nothing but `await` and the transport they hold.
+Both do the same and in the same order. They differ in `await`, in the transport they hold, and in how a call that is
+closed from elsewhere wakes up: the blocking one tells its `Stop`, the asyncio one cancels the step it awaits. They
+stand in one file, long as it is, so that whoever changes one sees the other.
 """
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import logging
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,16 +19,42 @@ from barechat.records import Delta, Reply
 from barechat.steps import Drain, Emit, Head, Read, Send, Step, Story, Wait
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Awaitable, Callable, Mapping
+    from types import ModuleType
 
     from barechat.receipt import Receipt
-    from barechat.steps import Deadline
+    from barechat.steps import Deadline, Tell
     from barechat.wire.trace import Tracer
 
 logger = logging.getLogger("barechat")
 
 # To the caller's own loop it would look like the answer's proper end.
 _STRAY = "a StopIteration came out of the token function, the trace function or the transport"
+_TWO_READERS = "this stream is being read already: it can be read by one thread or task at a time"
+
+
+class Stop:
+    """Whether a blocking call is to end now. Any thread may say so; whoever waits on the call's behalf is told.
+
+    Without a lock, which a fork could copy locked: of `set` and `tell`, whichever comes second sees the first.
+    """
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._wake: Callable[[], object] | None = None
+
+    def set(self) -> None:
+        """Say so, and wake whoever waits."""
+        self.is_set = True
+        if (wake := self._wake) is not None:
+            wake()
+
+    def tell(self, wake: Callable[[], object] | None) -> None:
+        """Have `wake` called when it is said, at once if it has been; None once nobody waits any more."""
+        self._wake = wake
+        if wake is not None and self.is_set:
+            wake()
 
 
 class Answer(Protocol):
@@ -75,27 +105,57 @@ def advance(story: Story, answer: Any, error: BarechatError | None) -> Step | Re
 
 
 class _Drive:
-    """What both loops share: the story, its receipt, and the end of both."""
+    """What both loops share: the story, its receipt, and the end of both.
 
-    def __init__(self, story: Story, receipt: Receipt, file: Callable[[Receipt], None], tracer: Tracer | None) -> None:
+    `running` holds the calls that have begun and not ended.
+    """
+
+    def __init__(
+        self,
+        story: Story,
+        receipt: Receipt,
+        file: Callable[[Receipt], None],
+        tracer: Tracer | None,
+        running: set[Any] | None = None,
+    ) -> None:
         self.receipt = receipt
         self.listeners = [file]  # each is told once, when the call has ended, however it has
+        self.is_closed = False
         self._story = story
         self._tracer = tracer
+        self._trace_fault: BarechatError | None = None
+        self._running = set() if running is None else running
+        self._pid = os.getpid()
         self._answer: Any = None  # an Answer or AsyncAnswer, from its head to its end
-        self.is_closed = False
 
-    def close(self) -> None:
-        """End the call where it stands: the connection is closed if the answer isn't whole, the receipt filed, once."""
-        if self.is_closed:
-            return
-        self.is_closed = True
+    def _is_ours(self) -> bool:
+        """Say whether the call began in this process; else it goes on in the one that this was forked from."""
+        return self._pid == os.getpid()
+
+    def _refuse_foreign(self) -> None:
+        if not self._is_ours():
+            raise BarechatError("this call began in the process that this one was forked from, and goes on there")
+
+    def _advance(self, answer: Any, error: BarechatError | None) -> Step | None:
+        """Take the story one step on; None once it has ended, or the call was closed."""
+        step = None if self.is_closed else advance(self._story, answer, error)
+        if step is None or self.is_closed or isinstance(step, Reply):
+            self.is_closed = True
+            self._end()
+            return None
+        return step
+
+    def _end(self) -> None:
+        """End the call, from wherever it stands. If it is interrupted itself, the next try goes on from there."""
+        if inspect.getgeneratorstate(self._story) == inspect.GEN_RUNNING:
+            return  # a signal's handler closes the call in the middle of a step, whose loop will see to it
         try:
             self._story.close()
         finally:
+            self._running.discard(self)
             self._leave()
-            for listener in self.listeners:
-                listener(self.receipt)
+            while self.listeners:
+                self.listeners.pop(0)(self.receipt)
 
     def _leave(self) -> None:
         answer, self._answer = self._answer, None
@@ -104,36 +164,49 @@ class _Drive:
 
     def _data(self, data: bytes) -> bytes:
         if self._tracer is not None:
-            self._tracer.body(data)
+            self._trace(self._tracer.body, data)
         return data
 
     def _drained(self, rest: bytes) -> None:
         if self._tracer is not None:
             if rest:
-                self._tracer.body(rest)
-            self._tracer.body(b"")
+                self._trace(self._tracer.body, rest)
+            self._trace(self._tracer.body, b"")
 
     def _tell_wait(self, step: Wait) -> None:
         self._leave()
         attempt = step.attempt
         logger.info("attempt %d failed (%s); next try in %.2f s", attempt.number, attempt.message, step.delay_s)
         if self._tracer is not None:
-            self._tracer.wait(step.delay_s, attempt.message or "")
+            self._trace(self._tracer.wait, step.delay_s, attempt.message or "")
 
     def _head(self, answer: Answer | AsyncAnswer) -> Head:
         self._answer = answer
         if self._tracer is not None:
-            self._tracer.head(answer.status, answer.headers)
+            self._trace(self._tracer.head, answer.status, answer.headers)
         return Head(answer.status, answer.headers)
 
     def _tell_request(self, step: Send) -> None:
         self._leave()
         if self._tracer is not None:
-            self._tracer.request(step.url, step.headers, step.body)
+            self._trace(self._tracer.request, step.url, step.headers, step.body)
+
+    def _for_the_story(self, fault: BarechatError) -> BarechatError:
+        if fault is self._trace_fault:
+            raise fault
+        return fault
+
+    def _trace(self, tell: Callable[..., object], *facts: object) -> None:
+        """Tell the tracer. What the caller's function raises ends the call, even if it is one of barechat's errors."""
+        try:
+            tell(*facts)
+        except BarechatError as fault:
+            self._trace_fault = fault
+            raise
 
 
 class Drive(_Drive):
-    """The blocking loop. `send` performs a Send; `sleep` a Wait, in seconds."""
+    """The blocking loop. `send` performs a Send, and tells whom to wake; `wait` a Wait, or till the event is set."""
 
     def __init__(
         self,
@@ -141,60 +214,78 @@ class Drive(_Drive):
         receipt: Receipt,
         file: Callable[[Receipt], None],
         tracer: Tracer | None,
-        send: Callable[[Send], Answer],
-        sleep: Callable[[float], object],
+        send: Callable[[Send, Tell], Answer],
+        wait: Callable[[threading.Event, float], object],
+        running: set[Any] | None = None,
     ) -> None:
-        super().__init__(story, receipt, file, tracer)
+        super().__init__(story, receipt, file, tracer, running)
         self._send = send
-        self._sleep = sleep
+        self._wait = wait
+        self._stop = Stop()
         self._turn = threading.RLock()  # another thread may close what this one reads
+        self._has_reader = False
 
     def close(self) -> None:
-        """End the call where it stands; another thread's `next` then returns None."""
-        with self._turn:
-            super().close()
+        """End the call where it stands: the connection is closed if the answer isn't whole, the receipt filed, once.
+
+        Another thread's `next` wakes up and returns None. In a forked child, a parent's call is only let go of.
+        """
+        self.is_closed = True
+        if self._is_ours():  # a lock that was held at a fork stays so
+            self._stop.set()
+            with self._turn:
+                self._end()
+        else:
+            self._leave()
 
     def next(self) -> list[Delta] | None:
         """Perform steps until there are deltas for the caller, and return them; None once the call has ended."""
+        self._refuse_foreign()
+        if self._has_reader:
+            raise RuntimeError(_TWO_READERS)
         answer: Any = None
         error: BarechatError | None = None
         try:
+            self._has_reader = True
+            self._running.add(self)
             while True:
                 with self._turn:
-                    if self.is_closed:
-                        self._leave()
-                        return None
-                    step = advance(self._story, answer, error)
+                    step = self._advance(answer, error)
+                    source = self._answer  # taken here: whoever closes the call takes it away
                 answer = error = None
+                if step is None:
+                    return None
                 if isinstance(step, Emit):
                     return step.deltas
-                if isinstance(step, Reply):
-                    self.close()
-                    return None
                 try:
-                    answer = self._perform(step)
+                    answer = self._perform(step, source)
                 except BarechatError as fault:
-                    error = fault
+                    error = self._for_the_story(fault)
                 except (StopIteration, StopAsyncIteration) as stray:
                     raise RuntimeError(_STRAY) from stray
         except BaseException:
             self.close()
             raise
+        finally:
+            self._has_reader = False
 
-    def _perform(self, step: Step) -> Any:
+    def _perform(self, step: Step, source: Any) -> Any:
         if isinstance(step, Read):
-            return self._data(self._answer.read(step.by))
+            return self._data(source.read(step.by))
         if isinstance(step, Send):
             self._tell_request(step)
-            return self._head(self._send(step))
+            return self._head(self._send(step, self._stop.tell))
         if isinstance(step, Wait):
             self._tell_wait(step)
             if (on_retry := self.receipt.call.policy.on_retry) is not None:
                 on_retry(step.attempt)
             if not self.is_closed:
-                self._sleep(step.delay_s)
+                woken = threading.Event()
+                self._stop.tell(woken.set)
+                self._wait(woken, step.delay_s)
+                self._stop.tell(None)
         elif isinstance(step, Drain):
-            self._drained(self._answer.drain())
+            self._drained(source.drain())
         else:  # Authorize
             return _checked_token(self.receipt.call.endpoint.token())  # type: ignore[misc]  # asked for only if there is one
         return None
@@ -211,36 +302,85 @@ class AsyncDrive(_Drive):
         tracer: Tracer | None,
         send: Callable[[Send], Awaitable[AsyncAnswer]],
         sleep: Callable[[float], Awaitable[object]],
+        running: set[Any] | None = None,
     ) -> None:
-        super().__init__(story, receipt, file, tracer)
+        super().__init__(story, receipt, file, tracer, running)
+        self.loop: asyncio.AbstractEventLoop | None = None  # once the call has begun
         self._send = send
         self._sleep = sleep
+        self._reader: asyncio.Task[Any] | None = None  # the task that is in `next`
+        self._is_woken = False  # whether `close` has cancelled that task's step
+
+    def close(self) -> None:
+        """End the call where it stands: the connection is closed if the answer isn't whole, the receipt filed, once.
+
+        Another task's `next` wakes up and returns None. From another thread than that of its running loop, the call is
+        ended there, as soon as the loop comes to it. In a forked child, a parent's call is only let go of.
+        """
+        if not self._is_ours():
+            self.is_closed = True
+            return
+        if self._runs_elsewhere():
+            with contextlib.suppress(RuntimeError):  # it may end meanwhile
+                self.loop.call_soon_threadsafe(self.close)  # type: ignore[union-attr]  # there is one that runs
+                return
+        self.is_closed = True
+        reader = self._reader
+        if reader is not None and not self._is_woken and reader is not _asyncio().current_task(reader.get_loop()):
+            self._is_woken = True
+            reader.cancel()
+        self._end()
+
+    def _runs_elsewhere(self) -> bool:
+        if self.loop is None or not self.loop.is_running():
+            return False
+        try:
+            return _asyncio().get_running_loop() is not self.loop
+        except RuntimeError:
+            return True
+
+    def _enter(self) -> asyncio.Task[Any]:
+        self._refuse_foreign()
+        if self._reader is not None:
+            raise RuntimeError(_TWO_READERS)
+        self.loop = self.loop or _asyncio().get_running_loop()
+        reader: asyncio.Task[Any] = _asyncio().current_task()
+        self._reader = reader
+        return reader
 
     async def next(self) -> list[Delta] | None:
         """Perform steps until there are deltas for the caller, and return them; None once the call has ended."""
+        reader = self._enter()
+        cancellations = reader.cancelling()
         answer: Any = None
         error: BarechatError | None = None
         try:
+            self._running.add(self)
             while True:
-                if self.is_closed:
-                    self._leave()
-                    return None
-                step = advance(self._story, answer, error)
+                step = self._advance(answer, error)
                 answer = error = None
+                if step is None:
+                    return None
                 if isinstance(step, Emit):
                     return step.deltas
-                if isinstance(step, Reply):
-                    self.close()
-                    return None
                 try:
                     answer = await self._perform(step)
                 except BarechatError as fault:
-                    error = fault
+                    error = self._for_the_story(fault)
                 except (StopIteration, StopAsyncIteration) as stray:
                     raise RuntimeError(_STRAY) from stray
+                except _asyncio().CancelledError:
+                    if not self._is_woken or reader.cancelling() > cancellations + 1:
+                        raise  # somebody else's, or somebody else's too
         except BaseException:
+            self._reader = None
             self.close()
             raise
+        finally:
+            self._reader = None
+            if self._is_woken:
+                self._is_woken = False
+                reader.uncancel()
 
     async def _perform(self, step: Step) -> Any:
         if isinstance(step, Read):
@@ -262,6 +402,13 @@ class AsyncDrive(_Drive):
             token = self.receipt.call.endpoint.token()  # type: ignore[misc]  # asked for only if there is one
             return _checked_token(await token if inspect.isawaitable(token) else token)
         return None
+
+
+def _asyncio() -> ModuleType:
+    """Return asyncio, which a program that only blocks never loads."""
+    import asyncio  # noqa: PLC0415 - see above
+
+    return asyncio
 
 
 def _checked_token(token: Any) -> str:

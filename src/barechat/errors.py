@@ -97,12 +97,14 @@ class BudgetExceeded(BarechatError):
 class ConnectionFailed(BarechatError, ConnectionError):
     """No answer came because the connection failed.
 
-    `sent` is False if the request surely never left, True if it surely arrived, None if nobody knows.
+    `sent` is False if the request surely never left, True if it surely arrived, None if nobody knows. `retryable` is
+    False if another try would fail the same way, as with a certificate that can't be verified.
     """
 
-    def __init__(self, message: str, *, sent: bool | None = None) -> None:
+    def __init__(self, message: str, *, sent: bool | None = None, retryable: bool = True) -> None:
         super().__init__(message)
         self.sent = sent
+        self.retryable = retryable
 
 
 class DeadlineExceeded(BarechatError, TimeoutError):

@@ -119,6 +119,10 @@ class _Exchange:
         call, request = self._call, self._request
         token: str | None = (yield Authorize()) if call.endpoint.token is not None else None
         this.asked = now = self._senses.clock()
+        total = self._total
+        if total is not None and total.at <= now:  # a function of the caller's took long; the answer would be billed
+            said = f"no time left to send the request within {total.after_s:g} s (Timeouts.total_s)"
+            raise DeadlineExceeded(said, which="total", sent=False)
         this.sent = None
         timeouts = call.timeouts
         headers = {
@@ -127,13 +131,10 @@ class _Exchange:
             **request.headers,  # the caller's own have the last word
         }
         self._secrets = secrets_of(headers)
-        head: Head = yield Send(
-            request.url,
-            headers,
-            request.body,
-            self._soonest(now, "connect", timeouts.connect_s),
-            self._first_byte_by(this),
-        )
+        connect_by, head_by = self._soonest(now, "connect", timeouts.connect_s), self._first_byte_by(this)
+        if connect_by is None or (head_by is not None and head_by.at < connect_by.at):
+            connect_by = head_by
+        head: Head = yield Send(request.url, headers, request.body, connect_by, head_by)
         this.sent, this.status, this.headers = True, head.status, head.headers
         self._receipt.limits = rate_limits(head.headers)
         if head.status not in _OK:
@@ -313,9 +314,9 @@ class _Exchange:
         wait_s = delay_s(self._call.policy, failure, self._tries, self._senses.uniform)
         if wait_s is None or (self._total is not None and self._senses.clock() + wait_s >= self._total.at):
             return None
-        if self._call.policy.retry_budget is None or is_paid_by_server(failure):
+        if is_paid_by_server(failure) or self._origin.retry_budget.take(self._call.policy.retry_budget):
             return wait_s
-        return wait_s if self._origin.retry_budget.take() else None
+        return None
 
     def _dress(self, error: BarechatError) -> None:
         """Put what the call knows on the error that ends it, and take the key out of what the server said."""

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypedDict
 
-from barechat.errors import ParameterError
+from barechat.errors import BarechatError, ParameterError
 
 Json = Mapping[str, Any]
 
@@ -186,7 +186,7 @@ def check(parameters: Mapping[str, Any]) -> dict[str, Any]:
             raise ParameterError(_unknown(name), param=name)
         if not rule.fits(value):
             raise ParameterError(
-                f"{name} must be {rule.wanted}, not {_short(value)}; "
+                f"{name} must be {rule.wanted}, not {shown(value)}; "
                 f"to send it all the same, unchecked, pass extra={{{name!r}: …}}",
                 param=name,
             )
@@ -197,9 +197,17 @@ def check(parameters: Mapping[str, Any]) -> dict[str, Any]:
     include_usage = given.get("stream_options", {}).get("include_usage", True)
     if not isinstance(include_usage, bool):
         raise ParameterError(
-            f"stream_options.include_usage must be True or False, not {_short(include_usage)}", param="stream_options"
+            f"stream_options.include_usage must be True or False, not {shown(include_usage)}", param="stream_options"
         )
     return given
+
+
+def check_kinds(error: type[BarechatError], **given: tuple[object, Any]) -> None:
+    """Raise `error` for the first of `given`, each a value and its type, that is neither of its type nor None."""
+    for name, (value, kind) in given.items():
+        if value is not None and not isinstance(value, kind):
+            wanted = {Mapping: "dict", Callable: "function"}.get(kind) or kind.__name__
+            raise error(f"{name} must be a {wanted} or None, not {type(value).__name__}", param=name)
 
 
 def _unknown(name: str) -> str:
@@ -210,7 +218,8 @@ def _unknown(name: str) -> str:
     return f"unknown parameter {name!r}: {hint} What the API may add later goes through extra={{{name!r}: …}}"
 
 
-def _short(value: object) -> str:
+def shown(value: object) -> str:
+    """Return a caller's value for an error's sentence, cut short."""
     try:
         text = repr(value)
     except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels

@@ -1,19 +1,21 @@
 """Which key, URLs, timeouts and proxies a client uses; the only reader of environment variables.
 
 OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID; AZURE_OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT;
-HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in either case.
+HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in either case; SSL_CERT_FILE (and SSL_CERT_DIR, read by OpenSSL).
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+from urllib.parse import unquote_to_bytes, urlsplit
 
 from barechat.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
     from typing import Final
 
 OPENAI_URL = "https://api.openai.com/v1"
@@ -25,7 +27,35 @@ class _Default(float):
 
 DEFAULT_TOTAL_S: Final = _Default(600.0)
 _PROXY_ADVICE = "set it to http://host:port or https://host:port, or except the server in NO_PROXY"
+_PORTS = {"http": 80, "https": 443}
+_EXCEPTION = re.compile(r"(?:\[(?P<address>[^]]*)\]|(?P<name>[^:]*))(?::(?P<port>[0-9]+))?")
 _ENDLESS_S = 1e9  # thirty years; sockets and locks refuse timeouts that are much longer
+
+
+class TlsContext(Protocol):
+    """An `ssl.SSLContext`, told by its shape: whoever needs no TLS needn't import ssl, and a browser has none."""
+
+    def cert_store_stats(self) -> dict[str, int]:
+        """Return how many certificates are trusted."""
+        ...
+
+
+Path: TypeAlias = str | os.PathLike[str]
+Verify: TypeAlias = bool | Path | TlsContext
+Certificate: TypeAlias = Path | tuple[Path, Path] | tuple[Path, Path, str | bytes | None]
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """An HTTP proxy: its URL without user and password, and apart from it, in no repr, what authenticates them."""
+
+    url: str
+    authorization: str | None = field(default=None, repr=False)
+
+    @property
+    def speaks_tls(self) -> bool:
+        """Whether the way to the proxy itself is TLS."""
+        return self.url.startswith("https:")
 
 
 @dataclass(frozen=True, init=False)
@@ -130,38 +160,92 @@ def account_headers(organization: str | None, project: str | None) -> dict[str, 
     return {name: value for name, value in names.items() if value}
 
 
-def proxy_for(scheme: str, host: str) -> str | None:
-    """Return the URL of the proxy that the environment names for an origin, or None.
+def certificate_file() -> str:
+    """Return the file of trusted certificates that SSL_CERT_FILE names, or ""."""
+    return os.environ.get("SSL_CERT_FILE", "")
+
+
+def proxy_for(scheme: str, host: str, port: int | None = None, given: str | None = None) -> Proxy | None:
+    """Return the proxy for an origin, from the argument or the environment, or None. An explicit "" means: none.
+
+    A proxy that is given stands for every origin, whatever NO_PROXY excepts.
 
     Raises:
-        ConfigurationError: what it names is no http or https proxy. The message never shows it: it may hold a password.
+        ConfigurationError: what is named is no http or https proxy. The message never shows it: it may hold a password.
     """
+    if given is not None:
+        if not isinstance(given, str):
+            raise ConfigurationError(f"proxy must be a URL as a string, or None, not {type(given).__name__}")
+        return _checked_proxy(given, "proxy") if given else None
     if not any(name.lower().endswith("_proxy") for name in os.environ):
         return None
-    from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 - 30 ms to import; typeshed lacks the second
+    from urllib.request import getproxies_environment  # noqa: PLC0415 - 30 ms to import
 
     proxies = getproxies_environment()
-    if proxy_bypass_environment(host, proxies):
+    if _is_excepted(proxies.get("no", ""), host, port or _PORTS.get(scheme)):
         return None
     for kind in (scheme, "all"):
         if proxies.get(kind):
-            return _checked_proxy(proxies[kind], f"{kind.upper()}_PROXY")
+            return _checked_proxy(proxies[kind], f"{kind.upper()}_PROXY (or in lower case)")
     return None
 
 
-def _checked_proxy(value: str, variable: str) -> str:
-    """Return a proxy's URL, its scheme http where it has none, as curl takes it."""
+def _is_excepted(exceptions: str, host: str, port: int | None) -> bool:
+    """Say whether NO_PROXY excepts an origin: by its name or a domain above it, its address or network, or "*"."""
+    host = host.lower().rstrip(".")
+    address = _network(host)
+    for entry in re.split(r"[\s,]+", exceptions.lower()):
+        found = _EXCEPTION.fullmatch(entry)
+        name = entry if found is None else found["address"] or found["name"]  # None: an IPv6 address without brackets
+        if found is not None and found["port"] and int(found["port"]) != port:
+            continue
+        network = _network(name)
+        if address is not None and network is not None:
+            if address.version == network.version and address.network_address in network:
+                return True
+            continue
+        domain = name.removeprefix("*").strip(".")
+        if name == "*" or (domain and (host == domain or host.endswith(f".{domain}"))):
+            return True
+    return False
+
+
+def _network(text: str) -> IPv4Network | IPv6Network | None:
+    """Return an address or a network, or None if it is a name."""
+    if not text[-1:].isdigit() and ":" not in text:
+        return None
+    from ipaddress import ip_network  # noqa: PLC0415 - most hosts are names
+
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        return None
+
+
+def _checked_proxy(value: str, name: str) -> Proxy:
+    """Return a proxy, its scheme http where it has none, as curl takes it."""
     url = value if "://" in value else f"http://{value}"
     scheme = url.partition("://")[0].lower()
+    if scheme.startswith("socks"):
+        raise ConfigurationError(f"{name} names a SOCKS proxy, which isn't supported: {_PROXY_ADVICE}")
     if scheme not in {"http", "https"}:
-        raise ConfigurationError(f"{variable} (or in lower case) is of a kind that isn't supported: {_PROXY_ADVICE}")
+        raise ConfigurationError(f"{name} is of a kind that isn't supported: {_PROXY_ADVICE}")
+    host, port, user, at = "", None, "", ""
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        host.encode("ascii" if ":" in host else "idna")
-        is_sound = bool(host) and parts.port != 0 and url.isprintable() and " " not in url
+        host, port = parts.hostname or "", parts.port
+        host = f"[{host.encode('ascii').decode()}]" if ":" in host else host.encode("idna").decode()
+        user, at, _ = parts.netloc.rpartition("@")
     except ValueError:
-        is_sound = False  # and no cause: what urlsplit quotes may be a part of the password
-    if not is_sound:
-        raise ConfigurationError(f"{variable} (or in lower case) has no host or port that can be read: {_PROXY_ADVICE}")
-    return url
+        host = ""  # and no cause: what urlsplit quotes may be a part of the password
+    if not host or port == 0 or not url.isprintable() or " " in url:
+        raise ConfigurationError(f"{name} has no host or port that can be read: {_PROXY_ADVICE}")
+    return Proxy(f"{scheme}://{host}{'' if port is None else f':{port}'}", _basic(user) if at else None)
+
+
+def _basic(credentials: str) -> str:
+    """Return what authenticates a user and password of a URL, as curl sends it: their bytes, percent-decoded."""
+    from base64 import b64encode  # noqa: PLC0415 - most need none
+
+    user, _, password = credentials.partition(":")
+    return f"Basic {b64encode(unquote_to_bytes(user) + b':' + unquote_to_bytes(password)).decode()}"

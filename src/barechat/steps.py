@@ -65,6 +65,9 @@ class Wait(msgspec.Struct, frozen=True):
     attempt: Attempt
 
 
+Tell = Callable[[Callable[[], object] | None], object]
+"""Takes what wakes up whoever performs a step, should the call be closed meanwhile; None once there is nobody."""
+
 Step = Authorize | Send | Read | Emit | Drain | Wait
 Story = Generator[Step, Any, Reply]
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from barechat.records import CompletionTokensDetails, PromptTokensDetails, Usage
 
 _LONGEST_COUNT = 18  # digits: no count of tokens is longer, and int() of a very long text is slow
+_TOO_MANY = 10**_LONGEST_COUNT
 
 
 def read_usage(raw: object) -> Usage | None:
@@ -74,4 +75,4 @@ def _count(value: object) -> int | None:
         return int(value) if readable else None
     if isinstance(value, float):
         value = int(value) if value.is_integer() else None
-    return value if isinstance(value, int) and value >= 0 else None
+    return value if isinstance(value, int) and 0 <= value < _TOO_MANY else None

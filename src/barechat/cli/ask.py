@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from barechat.cli.terminal import Answer, Notes
     from barechat.client import Client
     from barechat.records import Attempt, Choice, Delta, Reply
-    from barechat.wire.trace import TraceEvent
+    from barechat.wire.trace import Transcript
 
 DEFAULT_MODEL = "gpt-4o-mini"
 
@@ -120,20 +120,19 @@ def _perform(
     from barechat.errors import BarechatError, ParameterError  # noqa: PLC0415
     from barechat.wire.retry import RetryPolicy  # noqa: PLC0415
 
+    transcript = _transcript(notes) if wire else None
     try:
         with Client(
             _UNSENT_KEY if curl else None,
             base_url,
             retry=RetryPolicy(on_retry=None if wire else _retry_teller(notes)),
-            trace=_wire_teller(notes) if wire else None,
+            trace=transcript,
         ) as client:
             if curl:
                 command = client.curl(question.messages, stream=question.streamed, **question.options)
                 answer.write(f"{command}\n")
                 return 0
-            # On one terminal, the wire and the answer would cut each other's lines.
-            is_live = not (wire and answer.is_terminal and notes.is_terminal)
-            return _Asking(client, question, answer, notes, is_live=is_live, as_json=as_json).run()
+            return _Asking(client, question, answer, notes, transcript, as_json=as_json).run()
     except ParameterError as error:
         notes.error(str(error))
         if error.param in question.parameters:
@@ -149,13 +148,22 @@ class _Asking:
     """One call, and what is printed of it."""
 
     def __init__(
-        self, client: Client, question: _Question, answer: Answer, notes: Notes, *, is_live: bool, as_json: bool
+        self,
+        client: Client,
+        question: _Question,
+        answer: Answer,
+        notes: Notes,
+        transcript: Transcript | None,
+        *,
+        as_json: bool,
     ) -> None:
         self._client = client
         self._question = question
         self._answer = answer
         self._notes = notes
-        self._is_live = is_live and question.streamed
+        self._transcript = transcript
+        # On one terminal, the wire and the answer would cut each other's lines.
+        self._is_live = question.streamed and not (transcript and answer.is_terminal and notes.is_terminal)
         self._as_json = as_json
         self._partial: Callable[[], Reply | None] = lambda: None
         self._started = time.monotonic()
@@ -194,6 +202,13 @@ class _Asking:
         return 0 if reply.verdict == "complete" else _OTHER_VERDICT
 
     def _reply(self) -> Reply:
+        try:
+            return self._asked()
+        finally:
+            if self._transcript is not None:
+                self._transcript.end()
+
+    def _asked(self) -> Reply:
         question = self._question
         if not question.streamed:
             return self._client.chat(question.messages, **question.options)
@@ -206,7 +221,7 @@ class _Asking:
 
     def _tell(self, delta: Delta) -> None:
         """Print what a delta brings of choice 0."""
-        if delta.reasoning and self._notes.is_terminal:
+        if delta.reasoning and self._notes.is_terminal and self._transcript is None:
             self._notes.murmur(delta.reasoning)
         text = (delta.content or "") + (delta.refusal or "")
         if text:
@@ -331,10 +346,10 @@ def _retry_teller(notes: Notes) -> Callable[[Attempt], None]:
     return lambda attempt: notes.line(retry(attempt), "yellow")
 
 
-def _wire_teller(notes: Notes) -> Callable[[TraceEvent], None]:
-    from barechat.wire.trace import as_text  # noqa: PLC0415 - as above
+def _transcript(notes: Notes) -> Transcript:
+    from barechat.wire.trace import Transcript  # noqa: PLC0415 - as above
 
-    return lambda event: notes.verbatim(as_text(event))
+    return Transcript(notes.verbatim)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 _CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
+_HANG = "  "  # as wide as the marks of a transcript
+
+
 class OutputClosedError(Exception):
     """Whoever read standard output has stopped reading, as `head` does."""
 
@@ -21,6 +24,18 @@ class OutputClosedError(Exception):
 def visible(text: str) -> str:
     """Return text with its control characters spelled out, but for tabs and line ends; carriage returns go."""
     return _CONTROLS.sub(lambda found: f"\\x{ord(found[0]):02x}", text.replace("\r", ""))
+
+
+def hung(text: str, width: int) -> str:
+    """Return lines with those that are too long broken, so that only what begins a line stands in the first columns."""
+    from rich.cells import cell_len, chop_cells  # noqa: PLC0415 - as in Notes
+
+    lines = []
+    for line in text.removesuffix("\n").split("\n"):
+        room = max(width - len(_HANG), 2)  # a character may take two columns
+        rest = [line[len(_HANG) :]] if cell_len(line) <= width else chop_cells(line[len(_HANG) :], room)
+        lines.append(line[: len(_HANG)] + f"\n{_HANG}".join(rest))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def dot(stream: IO[str] | None) -> str:
@@ -116,8 +131,10 @@ class Notes:
         self._write([("\n", "")])
 
     def verbatim(self, text: str) -> None:
-        """Write lines as they are."""
+        """Write lines as they are; a terminal's are broken at its edge, and go on below their own beginning's mark."""
         self.end_line()
+        if self._console is not None:
+            text = hung(visible(text), self._console.width)
         self._write([(text, "")])
 
     def murmur(self, text: str) -> None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-import ssl
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,14 +19,26 @@ from aiohttp.http import HttpProcessingError
 from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
 from barechat.settings import proxy_for
 from barechat.steps import Deadline
-from barechat.transport.common import DRAIN_BYTES, DRAIN_S, certificate_refused, deadline_exceeded, merged
+from barechat.transport.common import (
+    DRAIN_BYTES,
+    DRAIN_S,
+    deadline_exceeded,
+    merged,
+    proxy_failed,
+    proxy_refused,
+    tls_fault,
+    tls_refused,
+)
+from barechat.transport.handler import Connector
+from barechat.transport.tls import asked_context, made_context
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.client_proto import ResponseHandler
 
+    from barechat.settings import Certificate, Proxy, Verify
     from barechat.steps import Send
 
 _MAX_HEADER_BYTES = 65536
@@ -35,12 +47,16 @@ _MAX_HEADER_BYTES = 65536
 class AsyncTransport:
     """Connections to one origin. Each event loop has its own; those of a loop that has ended are dropped."""
 
-    def __init__(self, origin: str) -> None:
+    def __init__(
+        self, origin: str, *, verify: Verify = True, cert: Certificate | None = None, proxy: str | None = None
+    ) -> None:
         parts = urlsplit(origin)
-        self._proxy = proxy_for(parts.scheme, parts.hostname or "")
-        # Our own, as the blocking transport's: aiohttp makes its one when imported, and then knows no SSL_CERT_FILE.
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else True
-        self._sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        self._proxy = proxy_for(parts.scheme, parts.hostname or "", parts.port, proxy)
+        self._tunnels = self._proxy is not None and parts.scheme == "https"
+        self._tls = asked_context(verify, cert)
+        if self._tls is None and (parts.scheme == "https" or (self._proxy is not None and self._proxy.speaks_tls)):
+            self._tls = made_context()  # aiohttp makes its own when imported, and then knows no SSL_CERT_DIR
+        self._opened: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[object]]] = {}
 
     async def send(self, step: Send) -> AsyncAnswer:
         """Send a request; return its answer once the head has come.
@@ -51,54 +67,75 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         body = _Body(step.body)
+        fault: BarechatError
+        cause: Exception | None
         connect_by, head_by = step.connect_by, step.head_by
         try:
             async with asyncio.timeout_at(None if head_by is None else loop.time() + head_by.at - now):
                 response = await (await self._session(loop)).post(
                     yarl.URL(step.url, encoded=True),
                     data=body,
-                    headers=step.headers,
+                    headers=step.headers if self._tunnels else {**step.headers, **self._proxy_headers()},
                     allow_redirects=False,
-                    proxy=self._proxy,
+                    proxy=None if self._proxy is None else self._proxy.url,
+                    proxy_headers=self._proxy_headers() if self._tunnels else None,
                     timeout=_timeout(connect_by, now),
                 )
+            if response.status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or self._proxy is None:
+                return AsyncAnswer(response, loop)
+            response.close()  # unread: it may repeat the password
+            fault, cause = proxy_refused(self._proxy.url, response.status), None
         except aiohttp.ConnectionTimeoutError as error:
             assert connect_by is not None  # noqa: S101 - aiohttp was given this very one
-            raise deadline_exceeded(connect_by, sent=False) from error
+            fault, cause = deadline_exceeded(connect_by, sent=False), error
         except aiohttp.ClientError as error:
-            raise _translated(error, body.sent) from error
+            fault, cause = _translated(error, body.sent, self._proxy), error
         except TimeoutError as error:
             assert head_by is not None  # noqa: S101 - likewise
-            raise deadline_exceeded(head_by, sent=body.sent) from error
+            fault, cause = deadline_exceeded(head_by, sent=body.sent), error
         except (OSError, UnicodeError) as error:  # the latter from a host's name that DNS can't carry
-            raise _translated(error, body.sent) from error
-        return AsyncAnswer(response, loop)
+            fault, cause = _translated(error, body.sent, self._proxy), error
+        # Out here, so that a ClientResponseError is no part of it: that one's repr shows all headers, the key's too.
+        raise fault from (None if isinstance(cause, aiohttp.ClientResponseError) else cause)
 
     async def close(self) -> None:
         """Close the running loop's connections, and drop those of loops that have ended."""
-        session = self._sessions.pop(asyncio.get_running_loop(), None)
+        opened = self._opened.pop(asyncio.get_running_loop(), None)
         await self._drop_ended()
-        if session is not None:
-            await session.close()
+        if opened is not None:
+            await opened[1].aclose()
+
+    def _proxy_headers(self) -> dict[str, str]:
+        authorization = None if self._proxy is None else self._proxy.authorization
+        return {} if authorization is None else {"Proxy-Authorization": authorization}
 
     async def _session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
-        session = self._sessions.get(loop)
-        if session is None:
-            session = self._sessions[loop] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ssl=self._tls),  # how many at once is the caller's choice
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,  # it would read .netrc, and send what it finds there
-                max_line_size=_MAX_HEADER_BYTES,
-                max_field_size=_MAX_HEADER_BYTES,
-            )
+        opened = self._opened.get(loop)
+        if opened is None:
+            sessions = self._open()
+            opened = self._opened[loop] = await anext(sessions), sessions
             await self._drop_ended()
-        return session
+        return opened[0]
+
+    async def _open(self) -> AsyncGenerator[aiohttp.ClientSession]:
+        """Yield a session, and close it at the generator's end: asyncio ends those that a loop leaves open."""
+        session = aiohttp.ClientSession(
+            connector=Connector(limit=0, ssl=self._tls or True),  # how many at once is the caller's choice
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,  # it would read .netrc, and send what it finds there
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+        )
+        try:
+            yield session
+        finally:
+            await session.close()
 
     async def _drop_ended(self) -> None:
-        for loop in list(self._sessions):  # a copy: other loops run in other threads
-            if loop.is_closed() and (session := self._sessions.pop(loop, None)) is not None:
-                await session.close()
+        for loop in list(self._opened):  # a copy: other loops run in other threads
+            if loop.is_closed() and (opened := self._opened.pop(loop, None)) is not None:
+                await opened[1].aclose()
 
 
 class AsyncAnswer:
@@ -106,8 +143,10 @@ class AsyncAnswer:
 
     def __init__(self, response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> None:
         self.status: int = response.status
-        self.headers: Mapping[str, str] = merged(response.headers.items())
+        raw = response.raw_headers
+        self.headers: Mapping[str, str] = merged((name.decode("latin-1"), value) for name, value in raw)
         self._response = response
+        self._loop = loop
         self._alarm = _Alarm(response, loop)
         if response.connection is not None and response.connection.protocol is not None:
             _tell_reader_of_faults(response.content, response.connection.protocol)
@@ -118,6 +157,8 @@ class AsyncAnswer:
         Raises:
             BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
+        if asyncio.get_running_loop() is not self._loop:
+            raise RuntimeError("a stream is read on the event loop on which it began")
         alarm = self._alarm
         alarm.set(by)
         try:
@@ -143,14 +184,10 @@ class AsyncAnswer:
     def close(self) -> None:
         """Close the connection if the body wasn't read to the end."""
         self._alarm.cancel()
-        _hang_up(self._response)
-
-
-def _hang_up(response: aiohttp.ClientResponse) -> None:
-    """Close the connection unless the body was read to the end: at once, without TLS's farewell of up to 30 s."""
-    if response.connection is not None and response.connection.protocol is not None:
-        response.connection.protocol.abort()
-    response.close()
+        connection = self._response.connection
+        self._response.close()
+        if connection is not None and self._loop.is_closed():  # where the response lets its connection be
+            connection.close()
 
 
 def _tell_reader_of_faults(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
@@ -215,7 +252,7 @@ class _Alarm:
             self._start(deadline.at)
             return
         self.rung = deadline
-        _hang_up(self._response)  # wakes the reader up
+        self._response.close()  # wakes the reader up
 
 
 class _Body(aiohttp.Payload):
@@ -247,14 +284,29 @@ def _not_http(message: str) -> ProtocolBroken:
     return ProtocolBroken(f"the server's answer is not HTTP: {' '.join(message.split())[:200]}")
 
 
-def _translated(error: Exception, sent: bool | None) -> BarechatError:  # noqa: FBT001 - a fact, not a switch
+def _translated(error: Exception, sent: bool | None, proxy: Proxy | None = None) -> BarechatError:  # noqa: FBT001 - a fact, not a switch
     """Return what a foreign exception means."""
-    if isinstance(error, aiohttp.ClientResponseError) and not isinstance(error, aiohttp.ClientHttpProxyError):
-        return _not_http(error.message)
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):  # an ssl.SSLCertVerificationError itself
-        return certificate_refused(error.certificate_error)
+    if (refused := tls_fault(error)) is not None:
+        return tls_refused(refused)
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        assert proxy is not None  # noqa: S101 - it is the proxy's refusal
+        return proxy_refused(proxy.url, error.status)
+    reason = _why(error)
+    if proxy is not None and sent is False:
+        return proxy_failed(proxy.url, reason)
+    if isinstance(error, aiohttp.ClientResponseError):
+        return _not_http(reason)
     if sent is False or isinstance(error, aiohttp.ClientConnectorError):
-        return ConnectionFailed(f"could not connect: {error}. Nothing was sent.", sent=False)
-    if isinstance(error, aiohttp.ServerDisconnectedError):
-        return ConnectionFailed("the server closed the connection without an answer", sent=sent)
-    return ConnectionFailed(f"the connection broke: {str(error) or type(error).__name__}", sent=sent)
+        return ConnectionFailed(f"could not connect: {reason}. Nothing was sent.", sent=False)
+    is_silent = isinstance(error, aiohttp.ServerDisconnectedError)
+    what = "the server closed the connection without an answer" if is_silent else f"the connection broke: {reason}"
+    return ConnectionFailed(what, sent=sent)
+
+
+def _why(error: Exception) -> str:
+    """Return the reason alone, without what aiohttp puts around it: the URL, an SSLContext's address."""
+    if isinstance(error, aiohttp.ClientResponseError):
+        return error.message
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return str(error.os_error)
+    return str(error) or type(error).__name__

@@ -6,62 +6,70 @@ Foreign exceptions become barechat's here, narrowly, each once. What could have 
 from __future__ import annotations
 
 import os
-import queue
-import re
-import socket
-import ssl
-import threading
 import time
-from http.client import BadStatusLine, HTTPException, HTTPResponse, IncompleteRead, LineTooLong, RemoteDisconnected
+from http import HTTPStatus
+from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-import urllib3
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError
-from urllib3.util import parse_url
+from urllib3.exceptions import ClosedPoolError, HTTPError, ProtocolError
 
 from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
 from barechat.settings import proxy_for
 from barechat.steps import Deadline
-from barechat.transport.common import DRAIN_BYTES, DRAIN_S, certificate_refused, deadline_exceeded, merged
-from barechat.transport.watchdog import Flight, Watch
+from barechat.transport.common import (
+    DRAIN_BYTES,
+    DRAIN_S,
+    deadline_exceeded,
+    merged,
+    parts,
+    proxy_refused,
+    tls_fault,
+    tls_refused,
+)
+from barechat.transport.connections import current, pool_for
+from barechat.transport.tls import asked_context, made_context
+from barechat.transport.watchdog import Flight
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
-    from barechat.steps import Send
+    import urllib3
+    from urllib3.connectionpool import HTTPConnectionPool
+
+    from barechat.settings import Certificate, Verify
+    from barechat.steps import Send, Tell
 
 READ_BYTES = 65536  # never bare read1(), which ends silently on a body cut before its Content-Length
-_POOL_SIZE = 256
-_LINE_BYTES = 65536
-_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
-
-_current = threading.local()  # .flight: the request that this thread is sending
 
 
 class BlockingTransport:
     """Connections to one origin, shared by threads; a forked child drops them and makes its own."""
 
-    def __init__(self, origin: str) -> None:
-        self._origin = urlsplit(origin)
-        self._proxy = proxy_for(self._origin.scheme, self._origin.hostname or "")
-        self._pool: tuple[int, HTTPConnectionPool] | None = None  # and the process that made it
+    def __init__(
+        self, origin: str, *, verify: Verify = True, cert: Certificate | None = None, proxy: str | None = None
+    ) -> None:
+        self._origin = parts = urlsplit(origin)
+        self._proxy = proxy_for(parts.scheme, parts.hostname or "", parts.port, proxy)
+        self._tls = asked_context(verify, cert)
+        self._pools: dict[int, HTTPConnectionPool] = {}  # by the process that made it
 
-    def send(self, step: Send) -> BlockingAnswer:
+    def send(self, step: Send, tell: Tell = lambda _: None) -> BlockingAnswer:
         """Send a request; return its answer once the head has come.
+
+        `tell` is told whom to wake if the call is closed meanwhile; the request then ends as a failed connection.
 
         Raises:
             ConnectionFailed, DeadlineExceeded, ProtocolBroken
         """
-        flight = _current.flight = Flight(step.connect_by, step.head_by)
+        flight = current.flight = Flight(step.connect_by, step.head_by, tell)
         parts = urlsplit(step.url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         if self._proxy is not None and parts.scheme == "http":
             target = step.url  # to a proxy that doesn't tunnel, the whole of it: RFC 9112, section 3.2.2
+        tell(flight.cut)
         try:
-            response = self._connections().urlopen(
+            response = self._urlopen(
                 "POST",
                 target,
                 body=step.body,
@@ -75,26 +83,44 @@ class BlockingTransport:
             )
         except (HTTPError, OSError, ValueError) as error:
             meant = _translated(error, flight)
-            raise meant from (None if meant is flight.fault else _certificate_fault(error) or flight.fault or error)
+            own = meant is flight.fault
+            raise meant from (meant.__cause__ if own else tls_fault(error) or flight.fault or error)
         finally:
-            _current.flight = None
+            current.flight = None
+            tell(None)
             if flight.watch is not None:
                 flight.watch.disarm(flight)
+        if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
+            response.close()  # unread: it may repeat the password
+            raise proxy_refused(self._proxy.url, response.status)
         return BlockingAnswer(response, flight)
 
     def close(self) -> None:
         """Close the connections that nobody is using."""
-        held, self._pool = self._pool, None
-        if held is not None and held[0] == os.getpid():
-            held[1].close()
+        pool = self._pools.pop(os.getpid(), None)
+        if pool is not None:
+            pool.close()
+
+    def _urlopen(self, *args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+        while True:
+            try:
+                return self._connections().urlopen(*args, **options)
+            except ClosedPoolError:  # by another thread, just now: the client can still be used
+                continue
 
     def _connections(self) -> HTTPConnectionPool:
-        # No lock: a fork could copy it locked. Of two pools made at once, one is used once and forgotten.
-        held, pid = self._pool, os.getpid()
-        if held is None or held[0] != pid:
-            origin = self._origin
-            held = self._pool = (pid, _pool_for(origin.scheme, origin.hostname or "", origin.port, self._proxy))
-        return held[1]
+        # No lock: a fork could copy it locked. Of several pools made at once, all use the same one.
+        pid = os.getpid()
+        pool = self._pools.get(pid)
+        if pool is None:
+            origin, proxy = self._origin, self._proxy
+            if self._tls is None and (origin.scheme == "https" or (proxy is not None and proxy.speaks_tls)):
+                self._tls = made_context()  # not sooner: it takes 20 ms
+            made = pool_for(origin.scheme, origin.hostname or "", origin.port, proxy, self._tls)
+            pool = self._pools.setdefault(pid, made)
+            for other in self._pools.keys() - {pid}:  # of the process that this one was forked from
+                self._pools.pop(other, None)
+        return pool
 
 
 class BlockingAnswer:
@@ -102,7 +128,8 @@ class BlockingAnswer:
 
     def __init__(self, response: urllib3.BaseHTTPResponse, flight: Flight) -> None:
         self.status: int = response.status
-        self.headers: Mapping[str, str] = merged(response.headers.items())
+        found = response.headers.items()
+        self.headers: Mapping[str, str] = merged((name, value.encode("latin-1")) for name, value in found)
         self._response = response
         self._flight = flight
         self._is_ended = False
@@ -157,193 +184,9 @@ class BlockingAnswer:
         if self._is_ended:
             return
         self._is_closed = True
-        flight = self._flight
-        if flight.watch is not None and flight.pid == os.getpid():  # else it is a parent's, in use there
-            flight.watch.cut(flight)
+        self._flight.cut()
         if not self._is_reading:  # only its reader can close what is being read
             self._response.close()
-
-
-class _HeadLines:
-    """A stream that remembers the last line read from it."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream = stream
-        self.last = b""
-
-    def readline(self, limit: int) -> bytes:
-        self.last = self.stream.readline(limit)
-        return self.last
-
-    def close(self) -> None:
-        self.stream.close()
-
-
-class _Answer(HTTPResponse):
-    """http.client's answer, without what that lets pass: a head or chunk size cut off, and lengths that are none."""
-
-    def begin(self: Any) -> None:
-        lines = self.fp = _HeadLines(self.fp)
-        try:
-            super().begin()
-        except BadStatusLine:
-            if not lines.last.endswith(b"\n") and lines.last.startswith(b"HTTP/"):
-                raise RemoteDisconnected("the connection was cut in the answer's first line") from None
-            raise
-        finally:
-            if self.fp is lines:
-                self.fp = lines.stream
-        if not lines.last.endswith(b"\n"):
-            raise RemoteDisconnected("the connection was cut in the answer's head")
-        lengths = {text.strip() for value in self.headers.get_all("content-length", ()) for text in value.split(",")}
-        if len(lengths) > 1 or not all(length.isascii() and length.isdigit() for length in lengths):
-            raise HTTPException(f"its Content-Length is {' and '.join(sorted(lengths))!r}")
-
-    def _read_next_chunk_size(self: Any) -> int:
-        line: bytes = self.fp.readline(_LINE_BYTES + 1)
-        if len(line) > _LINE_BYTES:
-            raise LineTooLong("chunk size")
-        size = line.partition(b";")[0].strip()
-        if line and not _CHUNK_SIZE.fullmatch(size):
-            raise HTTPException(f"a chunk's size is {size[:200]!r}")
-        if not line.endswith(b"\n"):
-            raise IncompleteRead(b"")
-        return int(size, 16)
-
-
-class _Watched:
-    """What both kinds of connection add to urllib3's: resolving and connecting by a deadline, and a watch."""
-
-    response_class: Any = _Answer
-
-    def board(self: Any) -> Flight:
-        flight: Flight = _current.flight
-        if not hasattr(self, "barechat_watch"):
-            self.barechat_watch = Watch()
-        flight.watch = self.barechat_watch
-        return flight
-
-    def _new_conn(self: Any) -> socket.socket:
-        flight = self.board()
-        sock = None
-        try:
-            sock = _connected(self._dns_host, self.port, flight.connect_by)
-        except (OSError, BarechatError) as error:
-            flight.fault = error
-        if sock is None:  # raised out here, or the fault and what `send` makes of it would be each other's cause
-            raise NewConnectionError(self, str(flight.fault))
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # TLS and a proxy's CONNECT are still to come, and TLS takes the descriptor from under `sock`: so a second one.
-        self.barechat_spare = sock.dup()
-        flight.watch.attach(self.barechat_spare)
-        flight.watch.arm(flight, flight.connect_by)
-        return sock
-
-    def request(self: Any, *args: Any, **kwargs: Any) -> None:
-        flight = self.board()
-        if self.sock is not None:
-            flight.watch.attach(_raw(self.sock))
-            flight.watch.arm(flight, flight.head_by)
-            flight.sent = None
-        super().request(*args, **kwargs)  # type: ignore[misc]
-
-    def connect(self: Any) -> None:
-        try:
-            super().connect()  # type: ignore[misc]
-            flight = self.board()
-            flight.watch.attach(_raw(self.sock))
-            flight.watch.arm(flight, flight.head_by)
-            flight.sent = None
-        finally:
-            spare = self.__dict__.pop("barechat_spare", None)
-            if spare is not None:
-                spare.close()
-
-
-class _Http(_Watched, HTTPConnection):
-    pass
-
-
-class _Https(_Watched, HTTPSConnection):
-    pass
-
-
-class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _Http  # pyright: ignore[reportAssignmentType]  # urllib3 types its own the same way
-
-
-class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _Https  # pyright: ignore[reportAssignmentType]  # likewise
-
-
-def _pool_for(scheme: str, host: str, port: int | None, proxy: str | None) -> HTTPConnectionPool:
-    options: dict[str, Any] = {"maxsize": _POOL_SIZE, "block": False}
-    if scheme == "https":
-        options["ssl_context"] = ssl.create_default_context()
-    manager: urllib3.PoolManager
-    if proxy is None:
-        manager = urllib3.PoolManager(**options)
-    else:
-        credentials = parse_url(proxy).auth
-        headers = urllib3.make_headers(proxy_basic_auth=unquote(credentials)) if credentials else None
-        manager = urllib3.ProxyManager(proxy, proxy_headers=headers, **options)
-    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
-    return manager.connection_from_host(host, port, scheme)
-
-
-def _connected(host: str, port: int, by: Deadline | None) -> socket.socket:
-    """Return a connected socket. The addresses share what time there is, so that one black hole can't take it all."""
-    addresses = _resolved(host, port, by)
-    fault: OSError | None = None
-    for position, (family, kind, protocol, _, address) in enumerate(addresses):
-        left = None if by is None else by.at - time.monotonic()
-        if left is not None and left <= 0:
-            break
-        sock = socket.socket(family, kind, protocol)
-        try:
-            sock.settimeout(None if left is None else left / (len(addresses) - position))
-            sock.connect(address)
-        except OSError as error:
-            sock.close()
-            fault = error
-            continue
-        sock.settimeout(None)
-        return sock
-    if by is not None and (fault is None or isinstance(fault, TimeoutError)):
-        raise deadline_exceeded(by, sent=False)
-    raise fault or OSError(f"{host} has no address")
-
-
-def _resolved(host: str, port: int, by: Deadline | None) -> list[Any]:
-    """Resolve a name in a thread that can be left behind: getaddrinfo takes no deadline."""
-    if by is None or _is_address(host):
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    answers: queue.SimpleQueue[list[Any] | OSError | UnicodeError] = queue.SimpleQueue()
-
-    def resolve() -> None:
-        try:
-            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as error:
-            answers.put(error)
-
-    threading.Thread(target=resolve, name="barechat-resolve", daemon=True).start()
-    try:
-        answer = answers.get(timeout=max(by.at - time.monotonic(), 0))
-    except queue.Empty:
-        raise deadline_exceeded(by, sent=False) from None
-    if isinstance(answer, (OSError, UnicodeError)):
-        raise answer
-    return answer
-
-
-def _is_address(host: str) -> bool:
-    return host.replace(".", "").isdigit() or ":" in host
-
-
-def _raw(sock: Any) -> socket.socket:
-    """Return the socket itself, from within urllib3's TLS-in-TLS."""
-    inner: socket.socket = getattr(sock, "socket", sock)
-    return inner
 
 
 def _translated(error: Exception, flight: Flight) -> BarechatError:
@@ -352,10 +195,10 @@ def _translated(error: Exception, flight: Flight) -> BarechatError:
         return deadline_exceeded(flight.expired, sent=flight.sent)
     if isinstance(flight.fault, BarechatError):
         return flight.fault
-    refused = _certificate_fault(error)
+    refused = tls_fault(error)
     if refused is not None:
-        return certificate_refused(refused)
-    for part in _parts(error):
+        return tls_refused(refused)
+    for part in parts(error):
         if isinstance(part, HTTPException) and not isinstance(part, (RemoteDisconnected, IncompleteRead)):
             return _not_http(part)
     if flight.sent is False:
@@ -369,19 +212,6 @@ def _translated(error: Exception, flight: Flight) -> BarechatError:
 def _not_http(fault: HTTPException) -> ProtocolBroken:
     quoted = f"it begins {fault.args[0][:200]!r}" if isinstance(fault, BadStatusLine) else str(fault)[:200]
     return ProtocolBroken(f"the server's answer is not HTTP: {quoted}")
-
-
-def _certificate_fault(error: Exception) -> ssl.SSLCertVerificationError | None:
-    """Return TLS's own word on a certificate that can't be verified, or None if it isn't that."""
-    return next((part for part in _parts(error) if isinstance(part, ssl.SSLCertVerificationError)), None)
-
-
-def _parts(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and all those that urllib3 has wrapped in it."""
-    yield error
-    for part in error.args:
-        if isinstance(part, BaseException):
-            yield from _parts(part)
 
 
 def _why(error: Exception) -> str:

@@ -13,21 +13,24 @@ import os
 import socket
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from barechat.steps import Deadline
+    from barechat.steps import Deadline, Tell
+
+_AGAIN_S = 0.01
 
 
 class Watch:
     """A socket's deadline. It belongs to the connection, and is armed by whoever uses that at the time."""
 
-    __slots__ = ("_deadline", "_lock", "_owner", "_sock", "scheduled_at")
+    __slots__ = ("__weakref__", "_deadline", "_lock", "_owner", "_sock", "scheduled_at")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sock: socket.socket | None = None
-        self._owner: object = None
+        self._owner: Flight | None = None
         self._deadline: Deadline | None = None
         self.scheduled_at: float | None = None  # the watchdog's own note
 
@@ -37,9 +40,11 @@ class Watch:
             self._sock = sock
 
     def arm(self, owner: Flight, deadline: Deadline | None) -> None:
-        """Shut the socket down at `deadline`, on behalf of `owner`; None for never."""
+        """Shut the socket down at `deadline`, on behalf of `owner`; None for never. At once if the flight is cut."""
         with self._lock:
             self._owner, self._deadline = owner, deadline
+            if owner.is_cut:
+                self._shut_down()
         if deadline is not None:
             watchdog().schedule(self, deadline.at)
 
@@ -52,18 +57,25 @@ class Watch:
     def cut(self, owner: Flight) -> None:
         """Shut the socket down now, if it is still `owner`'s."""
         with self._lock:
-            if self._owner is owner:
-                self._shut_down()
+            if self._owner is not owner:
+                return
+            self._shut_down()
+        if owner.is_connecting:
+            watchdog().schedule(self, time.monotonic() + _AGAIN_S)
 
     def expire(self, now: float) -> float | None:
         """Shut the socket down if its deadline has passed; else return when to look again, or None."""
         with self._lock:
+            owner = self._owner
+            if owner is not None and owner.is_cut and owner.is_connecting:
+                self._shut_down()  # again: before its connecting began, it had no effect
+                return now + _AGAIN_S
             if self._deadline is None:
                 return None
             if self._deadline.at > now:
                 return self._deadline.at
-            if isinstance(self._owner, Flight):
-                self._owner.expired = self._deadline
+            if owner is not None:
+                owner.expired = self._deadline
             self._deadline = None
             self._shut_down()
             return None
@@ -76,25 +88,49 @@ class Watch:
 
 
 class Flight:
-    """One request's use of a connection: which deadlines hold, and what became of them."""
+    """One request's use of a connection: which deadlines hold, what became of them, and whether it is to end."""
 
-    __slots__ = ("connect_by", "expired", "fault", "head_by", "pid", "sent", "watch")
+    __slots__ = (
+        "connect_by",
+        "expired",
+        "fault",
+        "head_by",
+        "is_connecting",
+        "is_cut",
+        "pid",
+        "sent",
+        "tell",
+        "watch",
+    )
 
-    def __init__(self, connect_by: Deadline | None, head_by: Deadline | None) -> None:
+    def __init__(self, connect_by: Deadline | None, head_by: Deadline | None, tell: Tell = lambda _: None) -> None:
         self.pid = os.getpid()
         self.connect_by = connect_by
         self.head_by = head_by
+        self.tell = tell
         self.watch: Watch | None = None
         self.sent: bool | None = False
         self.expired: Deadline | None = None
         self.fault: Exception | None = None
+        self.is_connecting = False
+        self.is_cut = False
+
+    def cut(self) -> None:
+        """End it now, from any thread: whoever connects, sends or reads on its behalf wakes up."""
+        self.is_cut = True
+        watch = self.watch
+        if watch is not None and self.pid == os.getpid():  # else it is a parent's, in use there
+            watch.cut(self)
 
 
 class Watchdog:
-    """A heap of moments at which to look at a watch. A later deadline needs no new entry: the old one moves on."""
+    """A heap of moments at which to look at a watch. A later deadline needs no new entry: the old one moves on.
+
+    It keeps no watch alive, nor its socket: a connection that Ctrl-C left to nobody is gone at once.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Watch]] = []
+        self._heap: list[tuple[float, int, weakref.ref[Watch]]] = []
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._is_running = False
@@ -106,11 +142,11 @@ class Watchdog:
             return
         with self._changed:
             watch.scheduled_at = at
-            heapq.heappush(self._heap, (at, next(self._numbers), watch))
+            heapq.heappush(self._heap, (at, next(self._numbers), weakref.ref(watch)))
             if not self._is_running:
                 self._is_running = True
                 threading.Thread(target=self._run, name="barechat-watchdog", daemon=True).start()
-            if self._heap[0][2] is watch:
+            if self._heap[0][2]() is watch:
                 self._changed.notify()
 
     def _run(self) -> None:
@@ -119,19 +155,26 @@ class Watchdog:
                 if not self._heap:
                     self._changed.wait()
                     continue
-                at, _, watch = self._heap[0]
+                at, _, seen = self._heap[0]
                 now = time.monotonic()
                 if at > now:
                     self._changed.wait(at - now)
                     continue
                 heapq.heappop(self._heap)
-                if watch.scheduled_at != at:
-                    continue  # an earlier entry took this one's place
-                watch.scheduled_at = None
-                later = watch.expire(now)
+                later = _look(seen(), at, now)
                 if later is not None:
-                    watch.scheduled_at = later
-                    heapq.heappush(self._heap, (later, next(self._numbers), watch))
+                    heapq.heappush(self._heap, (later, next(self._numbers), seen))
+
+
+def _look(watch: Watch | None, at: float, now: float) -> float | None:
+    """Look at a watch, as was scheduled; return when to look again, or None."""
+    if watch is None or watch.scheduled_at != at:
+        return None  # it is gone, or an earlier entry took this one's place
+    watch.scheduled_at = None  # before it is looked at, so that whoever arms it meanwhile schedules it anew
+    later = watch.expire(now)
+    if later is not None:
+        watch.scheduled_at = later
+    return later
 
 
 _watchdogs: dict[int, Watchdog] = {}

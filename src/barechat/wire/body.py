@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from barechat.errors import ParameterError
+from barechat.parameters import shown
 from barechat.records import Message, ToolCall
 
 _MAX_DEPTH = 100
@@ -36,7 +37,7 @@ def plain(value: Any, path: str, depth: int = 0) -> Any:
     if depth > _MAX_DEPTH:
         raise ParameterError(f"{path[:100]} is nested too deeply, or holds itself", param=path[:100])
     if isinstance(value, (Message, ToolCall)):
-        value = value.to_dict()
+        value = spelt(value, path)
     if isinstance(value, Mapping):
         return {
             _key(key, path): plain(item, f"{path}.{key}" if path else str(key), depth + 1)
@@ -47,12 +48,25 @@ def plain(value: Any, path: str, depth: int = 0) -> Any:
     raise ParameterError(f"{path or 'the request'} is a {type(value).__name__}, which JSON can't carry", param=path)
 
 
+def spelt(record: Message | ToolCall, path: str) -> dict[str, Any]:
+    """Return a record as the wire spells it.
+
+    Raises:
+        ParameterError: it was made with fields of other types than its own.
+    """
+    try:
+        return record.to_dict()
+    except (AttributeError, TypeError) as error:
+        kind = type(record).__name__
+        raise ParameterError(f"{path} is a {kind} with a field of the wrong type: {error}", param=path) from error
+
+
 def _key(key: object, path: str) -> str:
     if isinstance(key, str):
         return _checked_text(key, path)
     if isinstance(key, int) and not isinstance(key, bool):
         return str(_checked_whole(key, path))  # logit_bias: token ids
-    raise ParameterError(f"{path or 'the request'} has the key {key!r}; JSON's keys are strings", param=path)
+    raise ParameterError(f"{path or 'the request'} has the key {shown(key)}; JSON's keys are strings", param=path)
 
 
 def _checked_whole(number: int, path: str) -> int:

@@ -14,11 +14,12 @@ from barechat.errors import BarechatError, ProtocolBroken
 from barechat.records import Delta, Function, ToolCall
 from barechat.usage import read_usage
 from barechat.wire.calls import MAX_INDEX, GrowingCall, checked_calls, checked_index, id_of, name_of
-from barechat.wire.faults import api_error, quoted
+from barechat.wire.faults import api_error, kept, quoted, quoted_start, unreadable
 from barechat.wire.reply import content_text, reasoning_text
+from barechat.wire.surrogates import Halves, decode, names_half
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from barechat.wire.sse import Event
 
@@ -48,6 +49,7 @@ class Fold:
         self.done = False
         self.begun = False
         self.fault: BarechatError | None = None
+        self._decode: Callable[[str], Any] = _decode
         self._index_limit = MAX_INDEX + 1 if n is None else n
         self._max_bytes = max_bytes
         self._size = 0
@@ -90,15 +92,11 @@ class Fold:
             if not stripped:
                 return
         try:
-            chunk = _decode(data)
+            chunk = self._decode(data)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            raise ProtocolBroken(
-                f"an event of the stream is not JSON: {error}; it begins {data[:200]!r}", body=data[:200].encode()
-            ) from error
+            chunk = self._decoded_after_all(data, error)
         if not isinstance(chunk, dict):
-            raise ProtocolBroken(
-                f"an event of the stream is not a JSON object: {data[:200]!r}", body=data[:200].encode()
-            )
+            raise ProtocolBroken(f"an event of the stream is not a JSON object: {quoted_start(data)}", body=kept(data))
         if chunk.get("error") is not None or (chunk.get("object") == "error" and "choices" not in chunk):
             raise api_error(200, chunk, data)
         if "choices" in chunk:
@@ -106,6 +104,16 @@ class Fold:
         elif read_usage(chunk.get("usage")) is not None:  # some servers' last event is the count and nothing else
             self._usage = chunk["usage"]
         # All else without choices is a vendor's own event.
+
+    def _decoded_after_all(self, data: str, error: Exception) -> Any:
+        """Decode an event that was refused for the half of a character in it, and those after it, in another way."""
+        if self._decode is not _decode or not names_half(data):
+            raise unreadable("an event of the stream", data, error) from error
+        self._decode = Halves().decode
+        try:
+            return self._decode(data)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as again:
+            raise unreadable("an event of the stream", data, again) from again
 
     def _fold(self, chunk: dict[str, Any], deltas: list[Delta], size: int) -> None:
         usage = chunk.pop("usage", None)
@@ -309,7 +317,7 @@ class _Choice:
         return raw
 
     def _add_rest(self, raw: dict[str, Any], delta: dict[str, Any]) -> None:
-        """Keep the role, and whatever a server adds of its own: lists grow, all else is replaced."""
+        """Keep the role, and whatever a server adds of its own: lists grow, all else is replaced, but not by {}."""
         role = delta.get("role")
         if isinstance(role, str) and role:
             self.message["role"] = role
@@ -326,7 +334,7 @@ class _Choice:
             if isinstance(whole, list) and isinstance(value, list):
                 whole.extend(value)
                 self.kept_more = True
-            else:
+            elif not whole or value != {}:  # Azure's last chunk has a filter's findings, of nothing
                 self.kept_more |= name not in held
                 held[name] = value
 
@@ -338,7 +346,7 @@ def _copied(held: dict[str, Any]) -> dict[str, Any]:
 def _stream_error(data: str) -> BarechatError:
     """Return the error of an `event: error`, whatever its payload is."""
     try:
-        payload = _decode(data)
+        payload = decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         payload = data
     return api_error(200, payload, data)

@@ -30,6 +30,7 @@ from barechat.errors import (
     ServerFailed,
     TooLarge,
 )
+from barechat.wire.surrogates import decode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,6 +84,8 @@ _FILTER_WORDS = frozenset({"contentfilter", "contentpolicyviolation", "responsib
 _TOO_LONG = re.compile(
     r"context (?:length|window|size)|maximum context|prompt is too long|input token count", re.IGNORECASE
 )
+_SECRET_PARTS = re.compile(r"^([^/?#]*//)[^/?#]*@|[?#].*", re.DOTALL)  # of a URL: its user, query and fragment
+_LONG_REFERENCE = re.compile(r"&#[0-9]{9,}")  # of no character; html.unescape would fail on thousands of digits
 _TAG = re.compile(r"(<[^<>]*>)")
 _HINTS: dict[type[ApiError], str] = {
     AuthenticationFailed: "Check the key, and that it belongs to this server.",
@@ -101,7 +104,7 @@ _HINTS: dict[type[ApiError], str] = {
 def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
     """Return the error that an answer with a status other than 200 stands for, whatever its body is."""
     if 300 <= status < 400:  # noqa: PLR2004 - HTTP's redirections
-        target = headers.get("location", "nowhere")[:_QUOTED]
+        target = _SECRET_PARTS.sub(r"\1", headers.get("location", "nowhere"))[:_QUOTED]
         return ApiError(
             f"the server answered {status}, a redirect to {target}; redirects are not followed, since the key goes "
             "only where it was meant to: set base_url to the server itself",
@@ -109,7 +112,7 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError
             body=kept(body),
         )
     try:
-        raw = msgspec.json.decode(_without_bom(body))
+        raw = decode(_without_bom(body))
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         raw = _text_of(body)
     return api_error(status, raw, body)
@@ -144,12 +147,22 @@ def api_error(status: int, raw: Any, body: bytes | str) -> ApiError:
 def decode_object(body: bytes | str, what: str) -> dict[str, Any]:
     """Parse a JSON object, or raise ProtocolBroken that quotes what stands in its place."""
     try:
-        value = msgspec.json.decode(_without_bom(body))
+        value = decode(_without_bom(body))
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise ProtocolBroken(f"{what} is not JSON: {error}; it begins {quoted_start(body)}", body=kept(body)) from error
+        raise unreadable(what, body, error) from error
     if not isinstance(value, dict):
         raise ProtocolBroken(f"{what} is not a JSON object; it begins {quoted_start(body)}", body=kept(body))
     return value
+
+
+def unreadable(what: str, body: bytes | str, error: Exception) -> ProtocolBroken:
+    """Return the error of what can't be parsed; it quotes the beginning."""
+    said = f"is not JSON: {error}"
+    if isinstance(error, RecursionError):
+        said = "is JSON of too many levels"
+    elif isinstance(error, msgspec.ValidationError):  # all that it refuses without a type to go by
+        said = "has a number that is too large to be read"
+    return ProtocolBroken(f"{what} {said}; it begins {quoted_start(body)}", body=kept(body))
 
 
 def as_json(value: Any) -> str:
@@ -224,7 +237,7 @@ def _text_of(body: bytes) -> str:
     """Return what a body that isn't JSON says to a person: text as it is, HTML without its tags."""
     text = body[: 16 * BODY_KEPT].decode("utf-8-sig", "replace")
     if text.lstrip().startswith("<"):
-        text = html.unescape(" ".join(_seen(text)))
+        text = html.unescape(_LONG_REFERENCE.sub("", " ".join(_seen(text))))
     return " ".join(text.split())[:_QUOTED]
 
 

@@ -39,6 +39,7 @@ def read_whole(body: bytes) -> dict[str, Any]:
             raise ProtocolBroken(
                 f"a choice of the reply has no message; it begins {quoted_start(body)}", body=kept(body)
             )
+        _message(choice["message"])  # refuses what it can't read, before anything is kept of it
     return raw
 
 

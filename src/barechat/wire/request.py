@@ -17,8 +17,9 @@ import msgspec
 
 from barechat import __version__
 from barechat.errors import ConfigurationError, ParameterError
+from barechat.parameters import shown
 from barechat.records import Message
-from barechat.wire.body import plain
+from barechat.wire.body import plain, spelt
 
 _EXAMPLE_URL = "https://api.openai.com/v1"
 Token = Callable[[], str | Awaitable[str]]
@@ -94,7 +95,7 @@ def azure_endpoint(
     base = _checked_url(endpoint, "endpoint")
     for name, value in (("deployment", deployment), ("api_version", api_version)):
         if value is not None and not (isinstance(value, str) and value.isprintable()):
-            raise ConfigurationError(f"{name} must be a string of printable characters, not {value!r}")
+            raise ConfigurationError(f"{name} must be a string of printable characters, not {shown(value)}")
     is_v1 = base.endswith("/openai/v1")
     if not api_version and not is_v1:
         base, is_v1 = f"{base}/openai/v1", True
@@ -158,7 +159,10 @@ def build(
     payload.update(parameters)
     _use_current_limit_name(payload, endpoint.deployment)
     _expand_json_mode(payload)
-    payload.update(extra or {})
+    if extra is not None:
+        if not isinstance(extra, Mapping):
+            raise ParameterError(f"extra must be a dict, not {type(extra).__name__}", param="extra")
+        payload.update(extra)
     return seal(endpoint, payload, headers, streamed=streamed, ask_usage=ask_usage)
 
 
@@ -181,7 +185,7 @@ def seal(
         raise ParameterError("messages must be a list with at least one message", param="messages")
     model = body.get("model") or endpoint.deployment
     if not isinstance(model, str):
-        raise ParameterError(f"model must be a string, not {model!r}", param="model")
+        raise ParameterError(f"model must be a string, not {shown(model)}", param="model")
     if endpoint.style == "azure-v1":
         body["model"] = model
     if streamed:
@@ -236,7 +240,7 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         raise ParameterError(f"headers must be a dict, not {type(headers).__name__}", param="headers")
     for name, value in headers.items():
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
-            raise ParameterError(f"headers: {name!r} is no header name", param="headers")
+            raise ParameterError(f"headers: {shown(name)} is no header name", param="headers")
         if name.lower() in _OUR_HEADERS:
             raise ParameterError(f"headers: {name} follows from the body; leave it out", param="headers")
         if not isinstance(value, str) or not value.isprintable() or not _fits_latin1(value):
@@ -293,7 +297,7 @@ def _checked_model(endpoint: Endpoint, model: str | None) -> str | None:
     if model is None and endpoint.deployment is not None:
         return None  # the URL names it, or `seal` does
     if not isinstance(model, str) or not model:
-        raise ParameterError(f"model must be the name of a model, not {model!r}", param="model")
+        raise ParameterError(f"model must be the name of a model, not {shown(model)}", param="model")
     return model
 
 
@@ -306,23 +310,28 @@ def _checked_messages(messages: Messages) -> list[Any]:
             f"messages must be a string or a list of messages, not {type(messages).__name__}", param="messages"
         )
     for position, message in enumerate(messages):
-        if isinstance(message, Message):
-            continue
         where = f"messages[{position}]"
-        if not isinstance(message, Mapping):
+        if not isinstance(message, (Message, Mapping)):
             raise ParameterError(f"{where} must be a dict with a role, not {type(message).__name__}", param=where)
-        role = message.get("role")
+        facts: Mapping[str, Any] = spelt(message, where) if isinstance(message, Message) else message
+        role = facts.get("role")
         if not isinstance(role, str) or not role:
-            raise ParameterError(f"{where} needs a role, such as 'user'; it has {role!r}", param=f"{where}.role")
-        content = message.get("content")
-        if content is not None and (
-            not isinstance(content, (str, Sequence)) or isinstance(content, (bytes, bytearray))
-        ):
-            raise ParameterError(
-                f"{where}.content must be a string, a list of parts or None, not {type(content).__name__}",
-                param=f"{where}.content",
-            )
+            where += ".role"
+            raise ParameterError(f"{where} must be a word such as 'user', not {shown(role)}", param=where)
+        _check_content(facts.get("content"), f"{where}.content")
     return list(messages)
+
+
+def _check_content(content: Any, where: str) -> None:
+    if content is None or isinstance(content, str):
+        return
+    if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray, memoryview)):
+        kind = type(content).__name__
+        raise ParameterError(f"{where} must be a string, a list of parts or None, not {kind}", param=where)
+    for position, part in enumerate(content):
+        if not isinstance(part, Mapping):
+            where = f"{where}[{position}]"
+            raise ParameterError(f"{where} must be a dict with a type, not {type(part).__name__}", param=where)
 
 
 def _use_current_limit_name(payload: dict[str, Any], deployment: str | None) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 from barechat.errors import (
     ApiError,
@@ -46,8 +48,9 @@ class RetryPolicy:
     resend_after_timeout: whether a request that was sent and timed out is sent again. It may be billed twice.
     attempt_s: how long one try at a whole reply may take before it counts as timed out (which="first_byte"); None for
         as long as the whole call may. Streams have first_byte_s and idle_s instead.
-    retry_budget: the token bucket that keeps an outage from being multiplied, for all calls of a client together: a
-        retry takes 5 tokens, a success gives 1 back. None for no such limit.
+    retry_budget: the size of the token bucket that keeps an outage from being multiplied: a retry takes 5 tokens, a
+        success gives 1 back, a retry after a 429 with a delay takes none. All of a process's clients of one server
+        draw from the same; each call's policy says how much may be gone. 0 for no other retry, None for no limit.
     on_retry: called before each wait with the failed `Attempt`; what it raises ends the call. An AsyncClient awaits
         what it returns, if that can be awaited.
     """
@@ -85,28 +88,39 @@ def _check_whole(name: str, value: object, least: int) -> None:
 
 
 class RetryBudget:
-    """A client's bucket of retry tokens, shared by all its calls and threads.
+    """What is gone of a server's bucket of retry tokens, for all calls of all threads.
 
     Without a lock, which a fork could copy locked: an update that is lost now and then costs a token.
     """
 
-    def __init__(self, size: int | None) -> None:
-        self._size = size
-        self._tokens = size or 0
+    def __init__(self) -> None:
+        self._gone = 0
 
-    def take(self) -> bool:
-        """Take a retry's tokens; False if there are too few left."""
-        if self._size is None:
+    def take(self, size: int | None) -> bool:
+        """Take a retry's tokens from a bucket of this size; False if there are too few left."""
+        if size is None:
             return True
-        if self._tokens < _TOKENS_A_RETRY:
+        if self._gone + _TOKENS_A_RETRY > size:
             return False
-        self._tokens -= _TOKENS_A_RETRY
+        self._gone += _TOKENS_A_RETRY
         return True
 
     def give(self) -> None:
         """Put a success's token back."""
-        if self._size is not None and self._tokens < self._size:
-            self._tokens += 1
+        self._gone = max(self._gone - 1, 0)
+
+
+_budgets: WeakValueDictionary[str, RetryBudget] = WeakValueDictionary()
+
+
+def budget_of(url: str) -> RetryBudget:
+    """Return the budget of a URL's server: the same for all who ask, as long as one of them lives.
+
+    One a process and not one a client, since a program may make a client for each of its threads, users or calls, and
+    each with a budget of its own would multiply an outage anew.
+    """
+    parts = urlsplit(url)
+    return _budgets.setdefault(f"{parts.scheme}://{parts.netloc}".lower(), RetryBudget())
 
 
 @dataclass(frozen=True)
@@ -152,7 +166,7 @@ def _is_curable(policy: RetryPolicy, failure: Failure) -> bool:
         return error.status in policy.retry_statuses
     if isinstance(error, DeadlineExceeded):
         return error.which != "total" and (error.sent is False or policy.resend_after_timeout)
-    return isinstance(error, (ConnectionFailed, StreamTruncated))
+    return isinstance(error, StreamTruncated) or (isinstance(error, ConnectionFailed) and error.retryable)
 
 
 def _full_again_s(limits: RateLimits) -> float:

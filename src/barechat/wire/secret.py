@@ -2,35 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from base64 import b64decode
+from functools import lru_cache
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from barechat.wire.request import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from barechat.errors import BarechatError
 
 # What is shorter stands for a key where none is needed ("none", "ollama"); it is in half of all sentences.
 SHORTEST = 8
+_HIDDEN = "***"
 
 
 def secrets_of(headers: Mapping[str, str]) -> frozenset[str]:
     """Return what a request authenticates itself with, as far as it is long enough to be a secret."""
-    values = [value for name, value in headers.items() if name.lower() in {"authorization", "api-key"}]
-    return frozenset(secret for value in values if len(secret := value.removeprefix("Bearer ")) >= SHORTEST)
+    found = (secret for name, value in headers.items() if _is_secret(name) for secret in _secrets_in(name, value))
+    return frozenset(secret for secret in found if len(secret) >= SHORTEST)
 
 
 def without(secrets: Iterable[str], text: str | None) -> str | None:
     """Return a text without the secrets, nor the beginning of one where the text was cut within it."""
     if not text:
         return text
-    for secret in secrets:
-        text = text.replace(secret, "***")
-        while (start := text.find(secret[:SHORTEST])) >= 0:
+    text = without_whole(secrets, text)
+    for form in _forms(secrets):
+        while (start := text.find(form[:SHORTEST])) >= 0:
             end = start + SHORTEST
-            while end < len(text) and text[end] == secret[end - start]:
+            while end < len(text) and text[end] == form[end - start]:
                 end += 1
-            text = f"{text[:start]}***{text[end:]}"
+            text = f"{text[:start]}{_HIDDEN}{text[end:]}"
     return text
+
+
+def without_whole(secrets: Iterable[str], text: str) -> str:
+    """Return a text without the secrets that stand in it as a whole."""
+    for form in _forms(secrets):
+        text = text.replace(form, _HIDDEN)
+    return text
+
+
+def begun(secrets: Iterable[str], text: str) -> int:
+    """Return how many of a text's last characters may be the beginning of a secret whose rest is still to come."""
+    return max((_begun(form, text) for form in _forms(secrets)), default=0)
 
 
 def redact(error: BarechatError, secrets: Iterable[str]) -> None:
@@ -39,10 +59,57 @@ def redact(error: BarechatError, secrets: Iterable[str]) -> None:
     error.code, error.type, error.param = (without(secrets, text) for text in (error.code, error.type, error.param))
     if error.body is not None:
         error.body = (without(secrets, error.body.decode("latin-1")) or "").encode("latin-1")
-    cause, seen = error.__cause__ or error.__context__, {id(error)}  # such chains can be rings
-    while cause is not None and id(cause) not in seen:
-        if without(secrets, str(cause)) != str(cause):  # a foreign exception's words can't be changed for sure
-            error.__cause__ = error.__context__ = None
-            return
-        seen.add(id(cause))
-        cause = cause.__cause__ or cause.__context__
+    # A foreign exception's words can't be changed for sure.
+    if any(without(secrets, text) != text for cause in _causes(error) for text in _texts(cause)):
+        error.__cause__ = error.__context__ = None
+
+
+def _begun(form: str, text: str) -> int:
+    start = text.find(form[0], max(len(text) - len(form) + 1, 0))
+    while start >= 0 and not form.startswith(text[start:]):
+        start = text.find(form[0], start + 1)
+    return len(text) - start if start >= 0 else 0
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield all exceptions behind an error, each once: such chains can fork, and be rings."""
+    seen, found = {id(error)}, [error.__cause__, error.__context__]
+    while found:
+        cause = found.pop()
+        if cause is not None and id(cause) not in seen:
+            seen.add(id(cause))
+            yield cause
+            found += [cause.__cause__, cause.__context__]
+
+
+def _texts(cause: BaseException) -> Iterator[str]:
+    """Yield all that an exception shows: a decoder's holds the whole body, though its words don't quote it."""
+    yield str(cause)
+    for part in (*cause.args, *vars(cause).values()):
+        yield part.decode("latin-1") if isinstance(part, bytes) else part if isinstance(part, str) else repr(part)
+
+
+@lru_cache(256)
+def _is_secret(name: str) -> bool:
+    return mask({name: ""})[name] != ""
+
+
+def _secrets_in(name: str, value: str) -> Iterator[str]:
+    """Yield a header's secrets, as in "Bearer SECRET"; in "Basic …", the password is one by itself."""
+    scheme, _, secret = value.partition(" ") if name.lower().endswith("authorization") else ("", "", value)
+    yield secret.strip() or value
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            yield b64decode(secret).decode().partition(":")[2]
+
+
+def _forms(secrets: Iterable[str]) -> list[str]:
+    """Return the secrets in all the ways in which they may be echoed, the longest first: one may begin another."""
+    return sorted((form for secret in secrets for form in _forms_of(secret)), key=len, reverse=True)
+
+
+def _forms_of(secret: str) -> frozenset[str]:
+    """Return a secret as it is, in JSON (a slash may be escaped there) and in a URL."""
+    in_json = json.dumps(secret)[1:-1]
+    in_url = quote(secret, safe="")
+    return frozenset({secret, in_json, in_json.replace("/", "\\/"), in_url, in_url.replace("%2F", "/")})

@@ -1,7 +1,8 @@
 """How bytes become server-sent events.
 
 The WHATWG standard, to the letter (https://html.spec.whatwg.org/multipage/server-sent-events.html, section 9.2.6),
-but for one thing: what isn't UTF-8 is a fault here, where the standard would put U+FFFD into an answer's text.
+but for two things: what isn't UTF-8 is a fault here, where the standard would put U+FFFD into an answer's text, and a
+reconnection time of more digits than any clock needs is ignored.
 
 Bytes may be split anywhere. Time is linear in the bytes fed; memory is bounded by the caps.
 """
@@ -17,7 +18,7 @@ from barechat.errors import ProtocolBroken
 MAX_LINE_BYTES = 16 * 2**20
 MAX_EVENT_BYTES = 64 * 2**20
 
-_MAX_RETRY_DIGITS = 18  # more than any clock needs; int() of a megabyte of digits would take minutes
+_MAX_RETRY_DIGITS = 18  # int() is slow with many, and refuses thousands
 
 _BOM = b"\xef\xbb\xbf"
 _BYTES_LINE_END = re.compile(rb"\r\n|\r|\n")
@@ -89,6 +90,8 @@ class Decoder:
 
     def _complete_lines(self, data: bytes) -> bytes:
         """Return all bytes up to the last line end, that end included; keep the rest."""
+        if self._at_start:
+            data = self._without_bom(data)
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")
@@ -99,10 +102,18 @@ class Decoder:
         lines = bytes(self._pending) + data[:last] if self._pending else data[:last]
         self._pending[:] = data[last:]
         self._after_cr = lines.endswith(b"\r") and not self._pending
-        if self._at_start:
-            self._at_start = False
-            lines = lines.removeprefix(_BOM)
         return lines
+
+    def _without_bom(self, data: bytes) -> bytes:
+        """Return the stream's beginning without its BOM; what may yet become one is kept."""
+        if self._pending:
+            data = bytes(self._pending) + data
+            self._pending.clear()
+        if len(data) < len(_BOM) and _BOM.startswith(data):
+            self._pending += data
+            return b""
+        self._at_start = False
+        return data.removeprefix(_BOM)
 
     def _check_line(self, line: bytes | bytearray) -> None:
         if len(line) > self._max_line_bytes:
@@ -158,8 +169,10 @@ class Decoder:
         elif name == "id":
             if "\0" not in value:
                 self._id = value
-        elif name == "retry" and value.isascii() and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
-            self._retry_ms = int(value)
+        elif name == "retry" and value.isascii() and value.isdigit():
+            digits = value.lstrip("0") or "0"
+            if len(digits) <= _MAX_RETRY_DIGITS:
+                self._retry_ms = int(digits)
 
     def _grow(self, size: int) -> None:
         """Count a data line, with the LF that joins it to the next: a million empty lines are a megabyte."""

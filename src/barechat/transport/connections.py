@@ -1,0 +1,266 @@
+"""How the blocking transport connects: by a deadline, through a proxy or not, over TLS or not.
+
+urllib3's connections, with our own name resolution, connecting and tunnelling, under a watch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import ssl
+import threading
+import time
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
+
+from barechat.errors import BarechatError, ConnectionFailed
+from barechat.transport.common import deadline_exceeded, proxy_failed, proxy_refused
+from barechat.transport.http_answer import StrictAnswer
+from barechat.transport.watchdog import Flight, Watch
+
+if TYPE_CHECKING:
+    from barechat.settings import Proxy
+
+_POOL_SIZE = 256
+_OK = 200
+
+current = threading.local()  # .flight: the request that this thread is sending
+
+
+class _Watched:
+    """What both kinds of connection add to urllib3's: resolving and connecting by a deadline, and a watch."""
+
+    response_class: Any = StrictAnswer
+    is_tls = False
+
+    def board(self: Any) -> Flight:
+        flight: Flight = current.flight
+        if not hasattr(self, "barechat_watch"):
+            self.barechat_watch = Watch()
+        flight.watch = self.barechat_watch
+        return flight
+
+    def _new_conn(self: Any) -> socket.socket:
+        flight = self.board()
+        sock = None
+        try:
+            sock = _connected(self._dns_host.strip("[]"), self.port, flight)
+        except BarechatError as error:
+            flight.fault = error
+        except OSError as error:
+            flight.fault = error if self.proxy is None else _proxy_failed(self.proxy, error)
+        if sock is None:  # raised out here, or the fault and what `send` makes of it would be each other's cause
+            raise NewConnectionError(self, str(flight.fault))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.is_tls:
+            # TLS is still to come, and takes the descriptor from under `sock`: so a second one.
+            self.barechat_spare = sock.dup()
+            flight.watch.attach(self.barechat_spare)
+        flight.watch.arm(flight, flight.connect_by)
+        return sock
+
+    def _tunnel(self: Any) -> None:
+        """Ask the proxy for a way through, and for nothing else: what it hears is the server's name and its own key."""
+        name = self._tunnel_host.strip("[]").encode("ascii" if ":" in self._tunnel_host else "idna").decode()
+        target = f"{f'[{name}]' if ':' in name else name}:{self._tunnel_port}"
+        fields = {"Host": target, **self._tunnel_headers}
+        lines = [f"CONNECT {target} HTTP/1.1", *(f"{field}: {value}" for field, value in fields.items()), "", ""]
+        flight = self.board()
+        try:
+            self.send("\r\n".join(lines).encode("latin-1"))
+            answer = self.response_class(self.sock, method="CONNECT")
+            try:
+                answer.begin()
+            finally:
+                answer.close()
+        except (OSError, HTTPException) as error:
+            flight.fault = _proxy_failed(self.proxy, error)
+            raise
+        if answer.status != _OK:
+            flight.fault = proxy_refused(_url_of(self.proxy), answer.status)
+            raise NewConnectionError(self, str(flight.fault))
+
+    def request(self: Any, *args: Any, **kwargs: Any) -> None:
+        flight = self.board()
+        if self.sock is not None:
+            flight.watch.attach(raw_socket(self.sock))
+            flight.watch.arm(flight, flight.head_by)
+            flight.sent = None
+        with contextlib.suppress(
+            ssl.SSLEOFError
+        ):  # as urllib3 does with a broken pipe: what the server said is to come
+            super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def connect(self: Any) -> None:
+        try:
+            super().connect()  # type: ignore[misc]
+            flight = self.board()
+            flight.watch.attach(raw_socket(self.sock))
+            flight.watch.arm(flight, flight.head_by)
+            flight.sent = None
+        except BaseException:
+            self.board().cut()  # after Ctrl-C, nobody else closes what TLS has taken the descriptor of
+            raise
+        finally:
+            spare = self.__dict__.pop("barechat_spare", None)
+            if spare is not None:
+                spare.close()
+
+
+class _Http(_Watched, HTTPConnection):
+    pass
+
+
+class _Https(_Watched, HTTPSConnection):
+    is_tls = True
+
+
+class _Idle:
+    """Connections that nobody uses: queue.LifoQueue without its lock, which a fork could copy locked."""
+
+    def __init__(self, maxsize: int) -> None:
+        self._maxsize = maxsize
+        self._items: list[Any] = []
+
+    def get(self, block: bool = False, timeout: float | None = None) -> Any:  # noqa: FBT001, FBT002, ARG002 - LifoQueue's
+        try:
+            return self._items.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def put(self, item: Any, block: bool = False) -> None:  # noqa: FBT001, FBT002, ARG002 - likewise
+        if len(self._items) >= self._maxsize:
+            raise queue.Full
+        self._items.append(item)
+
+
+class _HttpPool(HTTPConnectionPool):
+    QueueCls: Any = _Idle
+    ConnectionCls = _Http  # pyright: ignore[reportAssignmentType]  # urllib3 types its own the same way
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    QueueCls: Any = _Idle
+    ConnectionCls = _Https  # pyright: ignore[reportAssignmentType]  # likewise
+
+    def _validate_conn(self, conn: Any) -> None:
+        if conn.is_closed:
+            conn.connect()
+        # and no warning of each request whose server isn't verified: the client has given one
+
+
+def pool_for(
+    scheme: str, host: str, port: int | None, proxy: Proxy | None, tls: ssl.SSLContext | None
+) -> HTTPConnectionPool:
+    """Return a pool of connections to an origin. `tls` is for the server and for the proxy, where they speak it."""
+    options: dict[str, Any] = {"maxsize": _POOL_SIZE, "block": False}
+    if tls is not None:
+        options["ssl_context"] = tls
+    manager: urllib3.PoolManager
+    if proxy is None:
+        manager = urllib3.PoolManager(**options)
+    else:
+        headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else None
+        manager = urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=tls, **options)
+    manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return manager.connection_from_host(host, port, scheme)
+
+
+def _proxy_failed(proxy: Any, error: Exception) -> ConnectionFailed:
+    failed = proxy_failed(_url_of(proxy), str(error) or type(error).__name__)
+    failed.__cause__ = error
+    return failed
+
+
+def _url_of(proxy: Any) -> str:
+    return f"{proxy.scheme}://{proxy.netloc}"
+
+
+def _connected(host: str, port: int, flight: Flight) -> socket.socket:
+    """Return a connected socket. The addresses share what time there is, so that one black hole can't take it all."""
+    flight.is_connecting = True
+    try:
+        return _connected_to(_resolved(host, port, flight), host, flight)
+    finally:
+        flight.is_connecting = False
+
+
+def _connected_to(addresses: list[Any], host: str, flight: Flight) -> socket.socket:
+    by, watch = flight.connect_by, flight.watch
+    assert watch is not None  # noqa: S101 - the connection has boarded it
+    fault: OSError | None = None
+    for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        left = None if by is None else by.at - time.monotonic()
+        if left is not None and left <= 0:
+            break
+        sock = socket.socket(family, kind, protocol)
+        try:
+            watch.attach(sock)
+            watch.arm(flight, None)
+            _refuse_if_cut(flight)
+            sock.settimeout(None if left is None else left / (len(addresses) - position))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            fault = error
+            continue
+        except BaseException:  # Ctrl-C
+            sock.close()
+            raise
+        sock.settimeout(None)
+        return sock
+    if by is not None and (fault is None or isinstance(fault, TimeoutError)):
+        raise deadline_exceeded(by, sent=False)
+    raise fault or OSError(f"{host} has no address")
+
+
+def _refuse_if_cut(flight: Flight) -> None:
+    if flight.is_cut:
+        raise ConnectionFailed("the call was closed while it connected. Nothing was sent.", sent=False)
+
+
+def _resolved(host: str, port: int, flight: Flight) -> list[Any]:
+    """Resolve a name in a thread that can be left behind: getaddrinfo takes no deadline, and nothing wakes it up."""
+    if _is_address(host):
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    by = flight.connect_by
+    answers: queue.SimpleQueue[list[Any] | OSError | UnicodeError | None] = queue.SimpleQueue()
+
+    def resolve() -> None:
+        try:
+            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
+        except (OSError, UnicodeError) as error:
+            answers.put(error)
+
+    threading.Thread(target=resolve, name="barechat-resolve", daemon=True).start()
+    flight.tell(lambda: answers.put(None))
+    try:
+        answer = answers.get(timeout=None if by is None else max(by.at - time.monotonic(), 0))
+    except queue.Empty:
+        assert by is not None  # noqa: S101 - without one, it waits for an answer
+        raise deadline_exceeded(by, sent=False) from None
+    finally:
+        flight.tell(flight.cut)
+    if answer is None:
+        raise ConnectionFailed(
+            "the call was closed while its server's name was looked up. Nothing was sent.", sent=False
+        )
+    if isinstance(answer, (OSError, UnicodeError)):
+        raise answer
+    return answer
+
+
+def _is_address(host: str) -> bool:
+    return host.replace(".", "").isdigit() or ":" in host
+
+
+def raw_socket(sock: Any) -> socket.socket:
+    """Return the socket itself, from within urllib3's TLS-in-TLS."""
+    inner: socket.socket = getattr(sock, "socket", sock)
+    return inner
