@@ -64,7 +64,7 @@ FAULTS: Final = (
     # limits
     Fault("429 with a delay, once", _status(429, times=1, **_SOON)),
     Fault("429 without a delay, twice", _status(429, times=2)),
-    Fault("429 for ever", _status(429, **_SOON)),
+    Fault("429 for ever", _status(429)),
     Fault("429, try again in an hour", _status(429, headers={"retry-after": "3600"})),
     Fault("429, quota used up", {"refuse": "insufficient_quota"}),
     Fault(

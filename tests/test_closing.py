@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from barechat import AsyncClient, BarechatError, Client, Delta
+from barechat import AsyncClient, BarechatError, Client, ConnectionFailed, Delta
 from barechat.drive import Stop
-from barechat.steps import Emit
+from barechat.steps import Emit, Send
+from barechat.transport.asynchronous import AsyncTransport
 from holding import PATIENT, Holder, soon
-from support import KEY, MODEL, AsyncCaller
+from support import KEY, MODEL, AsyncCaller, head
 from test_drive import Loop
 
 if TYPE_CHECKING:
     from barechat.simulator import Simulator
-    from support import Caller
+    from support import ByteServer, Caller
 
 
 @pytest.mark.parametrize("ends", ["break", "raise", "return"])
@@ -215,3 +216,22 @@ def test_a_call_of_another_process_is_neither_read_nor_filed(kind: str) -> None:
     loop.drive.close()
     assert loop.drive.is_closed
     assert loop.filed == []
+
+
+def test_an_async_answer_that_is_closed_when_a_chunk_has_just_ended_is_a_failed_connection(
+    byte_server: ByteServer,
+) -> None:
+    async def read() -> None:
+        transport = AsyncTransport(byte_server.url)
+        answer = await transport.send(Send(f"{byte_server.url}/", {}, b"{}", None, None))
+        assert await answer.read(None) == b"ab"
+        reader = asyncio.ensure_future(answer.read(None))
+        await asyncio.sleep(0)
+        answer._response.content.end_http_chunk_receiving()  # wakes its reader, with nothing to read
+        answer.close()
+        with pytest.raises(ConnectionFailed):
+            await reader
+        await transport.close()
+
+    byte_server.answer(head("Transfer-Encoding: chunked"), b"2\r\nab", closes=False)
+    asyncio.run(read())

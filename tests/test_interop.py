@@ -462,8 +462,8 @@ def test_llmock_s_tool_calls_are_read(streamed: bool, mocked: Caller, llmock: An
 
 def test_llmock_finds_nothing_to_say_of_how_we_try_again(connect: Connect, llmock: Any) -> None:
     caller = connect(llmock.base_url("openai"), retry=RetryPolicy(base_s=0.05))
-    llmock.fail(503, times=2)
-    assert len(caller.chat().attempts) == 3
+    llmock.fail(503)
+    assert len(caller.chat().attempts) == 2
     llmock.fail(400)
     with pytest.raises(BadRequest):
         caller.chat("Another")
@@ -491,8 +491,8 @@ def test_llmock_s_rate_limit_is_waited_for(mocked: Caller, llmock: Any) -> None:
 def test_llmock_s_outage_outlasts_our_tries(connect: Connect, llmock: Any) -> None:
     llmock.outage()
     with pytest.raises(Overloaded) as caught:
-        connect(llmock.base_url("openai"), retry=RetryPolicy(max_attempts=3, base_s=0.01)).chat()
-    assert len(caught.value.attempts) == 3
+        connect(llmock.base_url("openai"), retry=RetryPolicy(max_attempts=2, base_s=0.01)).chat()
+    assert len(caught.value.attempts) == 2
 
 
 @pytest.mark.parametrize("fault", ["disconnect", "truncate"])

@@ -341,7 +341,7 @@ any_requests = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(any_requests, st.integers(0, 3), st.booleans())
 def test_whatever_is_asked_reply_and_chunks_validate_and_say_the_same(
     parameters: dict[str, Any], seed: int, obfuscate: bool

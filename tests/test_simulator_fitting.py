@@ -52,7 +52,7 @@ leaves = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(st.recursive(leaves, combined, max_leaves=6), values)
 def test_a_value_fits_where_the_validator_says_so_and_only_there(schema: Any, value: Any) -> None:
     expected = jsonschema.Draft202012Validator(schema).is_valid(value)

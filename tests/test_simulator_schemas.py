@@ -143,7 +143,7 @@ schemas = st.recursive(leaves, containers, max_leaves=8).map(
 )
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(schemas, st.binary(max_size=4))
 def test_every_sample_of_a_schema_that_can_be_met_fits_it(schema: Schema, key: bytes) -> None:
     jsonschema.Draft202012Validator(schema).validate(sample(schema, Dice(key)))
@@ -198,7 +198,7 @@ def combinations(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.tuples(keywords, extra).map(lambda pair: {**pair[0], **pair[1]})
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.recursive(st.one_of(st.booleans(), keywords), combinations, max_leaves=6), st.binary(max_size=2))
 def test_whatever_the_keywords_a_value_is_made_only_if_it_fits(schema: Any, key: bytes) -> None:
     try:

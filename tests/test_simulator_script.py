@@ -46,7 +46,7 @@ requests = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=75, deadline=None, derandomize=True)
 @given(requests, st.sampled_from([None, "", "héllo \u2028 wörld", "  你好,世界!这是一个很长的句子 \U0001f600\n"]))
 def test_every_reply_and_chunk_validates_and_the_streamed_text_is_the_whole_one(
     parameters: dict[str, Any], scripted: str | None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DIRECTORY = Path(barechat.simulator.__file__).parent / "scenarios"
 NAMES = [path.stem for path in sorted(DIRECTORY.glob("*.toml"))]
 FAULTY = [name for name in NAMES if name not in DIALECTS]
-CALLS = 50
+CALLS = 24
 # Nothing that a test would have to wait for: a server that asks for a real pause is taken at its word that it failed.
 IMPATIENT = RetryPolicy(base_s=0.0001, max_server_delay_s=0.001, retry_budget=None)
 

@@ -159,11 +159,14 @@ class AsyncAnswer:
         """
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("a stream is read on the event loop on which it began")
-        alarm = self._alarm
+        alarm, content = self._alarm, self._response.content
         alarm.set(by)
         try:
-            return await self._response.content.readany()
-        except (aiohttp.ClientError, OSError) as error:
+            return await content.readany()
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            # aiohttp's own, where the end of a chunk wakes the reader up, and the answer is closed before it reads on
+            if isinstance(error, RuntimeError) and content.exception() is None:
+                raise
             if alarm.rung is not None:
                 raise deadline_exceeded(alarm.rung, sent=True) from error
             raise _translated(error, sent=True) from error
