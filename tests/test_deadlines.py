@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from barechat import DeadlineExceeded, RetryPolicy, ServerFailed, Timeouts
-from barechat.drive import advance
 from barechat.steps import Deadline, Send, Wait
 from stalling import PLACES, Place, Stalled, alone, ask
 from support import ONCE, chunked, head, piece
@@ -47,14 +46,18 @@ def test_a_call_whose_time_went_into_the_caller_s_token_function_sends_nothing()
 
 
 def test_nor_does_one_whose_time_went_into_the_caller_s_on_retry() -> None:
-    script = Script(timeouts=Timeouts(total_s=5))
-    assert isinstance(advance(script.story, None, None), Send)
-    wait = advance(script.story, None, refused())
-    assert isinstance(wait, Wait)
-    script.now += wait.delay_s + 4
-    with pytest.raises(DeadlineExceeded, match="no time left") as caught:
-        advance(script.story, None, None)
-    assert [attempt.error for attempt in caught.value.attempts] == ["ConnectionFailed", "DeadlineExceeded"]
+    script = Script(timeouts=Timeouts(total_s=5), on_retry_takes_s=5)
+    error = script.fail(DeadlineExceeded, refused())
+    assert "no time left" in str(error)
+    assert [attempt.error for attempt in error.attempts] == ["ConnectionFailed", "DeadlineExceeded"]
+    assert [step.delay_s for step in script.all(Wait)] == [0]
+
+
+def test_the_time_that_on_retry_takes_is_a_part_of_the_wait() -> None:
+    script = Script(on_retry_takes_s=0.75)
+    reply = script.tell(refused(), *WHOLE)
+    assert reply.attempts[0].delay_s == 1
+    assert [step.delay_s for step in script.all(Wait)] == [0.25]
 
 
 @pytest.mark.parametrize("retry_after", ["3", None])

@@ -28,7 +28,7 @@ from barechat.money.prices import Prices
 from barechat.receipt import Call, Origin, Receipt
 from barechat.records import Reply
 from barechat.settings import Caps, Timeouts
-from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Send, Senses, Step, Wait
+from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Retry, Send, Senses, Step, Wait
 from barechat.wire.request import build, openai_endpoint
 from barechat.wire.retry import RetryBudget, RetryPolicy
 from support import DONE, EXACT_PD, KEY, MODEL, STREAM, USAGE, event, piece, whole_body
@@ -67,6 +67,7 @@ class Script:
     origin: Origin | None = None
     noise: float = 1.0
     caller_takes_s: float = 0.0
+    on_retry_takes_s: float = 0.0
 
     def __post_init__(self) -> None:
         self.now = START
@@ -118,6 +119,8 @@ class Script:
             self.steps.append(step)
             if isinstance(step, Emit):
                 self.now += self.caller_takes_s
+            elif isinstance(step, Retry):
+                self.now += self.on_retry_takes_s
             elif isinstance(step, Wait):
                 self.now += step.delay_s
             elif not isinstance(step, Drain):
@@ -125,6 +128,8 @@ class Script:
             if isinstance(answer, Later):
                 self.now += answer.seconds
                 answer = answer.answer
+            if isinstance(step, Send) and getattr(answer, "sent", None) is not False:
+                step.leaving()
             if isinstance(answer, BarechatError):
                 answer, error = None, answer
 
@@ -471,7 +476,7 @@ def test_what_breaks_the_protocol_is_not_tried_again() -> None:
 def test_a_wait_carries_the_failed_attempt_even_if_there_is_nothing_to_wait_for() -> None:
     script = Script(policy=RetryPolicy(base_s=0))
     reply = script.tell(*status(503), refused(), *WHOLE)
-    assert [step.attempt for step in script.all(Wait)] == list(reply.attempts[:2])
+    assert [step.attempt for step in script.all(Retry)] == list(reply.attempts[:2])
     assert script.delays == [0, 0]
 
 
@@ -825,6 +830,8 @@ def tell_until(script: Script, answers: list[Any], count: int) -> Step | Reply:
     left, answer = list(answers), None
     step: Step | Reply | None = None
     for _ in range(count):
+        if isinstance(step, Send):
+            step.leaving()
         step = advance(script.story, answer, None)
         answer = left.pop(0) if isinstance(step, (Authorize, Send, Read)) else None
     assert step is not None
@@ -835,12 +842,13 @@ def test_the_receipt_is_true_wherever_the_story_is_left() -> None:
     expected = [
         # the step it is left at, what each attempt is filed as, and how sure its cost is
         (Authorize, [("Interrupted", False, "exact")]),
-        (Send, [("Interrupted", None, "bound")]),
+        (Send, [("Interrupted", False, "exact")]),
         (Read, [("Interrupted", True, "bound")]),
         (Read, [("Interrupted", True, "bound")]),
+        (Retry, [("Overloaded", True, "exact")]),
         (Wait, [("Overloaded", True, "exact")]),
         (Authorize, [("Overloaded", True, "exact"), ("Interrupted", False, "exact")]),
-        (Send, [("Overloaded", True, "exact"), ("Interrupted", None, "bound")]),
+        (Send, [("Overloaded", True, "exact"), ("Interrupted", False, "exact")]),
         (Read, [("Overloaded", True, "exact"), ("Interrupted", True, "bound")]),
         (Read, [("Overloaded", True, "exact"), ("Interrupted", True, "bound")]),
         (Emit, [("Overloaded", True, "exact"), ("Interrupted", True, "bound")]),
@@ -854,7 +862,7 @@ def test_the_receipt_is_true_wherever_the_story_is_left() -> None:
         assert [(a.error, a.sent, a.cost.certainty) for a in receipt.attempts] == attempts
         assert receipt.reply is None
         partial = receipt.partial()
-        assert (partial is not None) == any(step in {Emit, Drain} for step in (kind,)) or count == 9
+        assert (partial is not None) == any(step in {Emit, Drain} for step in (kind,)) or count == 10
         if partial is not None:
             assert (partial.cost, partial.attempts) == (receipt.cost, tuple(receipt.attempts))
     script, answers = story_of_everything()
@@ -870,10 +878,22 @@ def test_a_story_that_was_never_begun_leaves_an_empty_receipt() -> None:
 
 def test_a_foreign_exception_in_a_step_files_what_is_known_and_goes_on() -> None:
     script = Script()
-    script.story.send(None)
+    send = script.story.send(None)
+    assert isinstance(send, Send)
+    send.leaving()
     with pytest.raises(ZeroDivisionError):
         script.story.throw(ZeroDivisionError())
     assert [(a.error, a.sent, a.cost.certainty) for a in script.receipt.attempts] == [("Interrupted", None, "bound")]
+
+
+def test_a_call_that_was_closed_while_it_connected_costs_nothing_since_it_can_t_be_sent_any_more() -> None:
+    script = Script()
+    send = script.story.send(None)
+    assert isinstance(send, Send)
+    script.story.close()
+    assert [(a.sent, a.cost.picodollars) for a in script.receipt.attempts] == [(False, 0)]
+    with pytest.raises(ConnectionFailed, match="closed before its request was sent"):
+        send.leaving()
 
 
 def test_the_limits_of_the_last_answer_stand_on_the_reply() -> None:

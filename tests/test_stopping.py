@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BLOCKING_WAYS = ("stream.close", "client.close", "interrupt")
 ASYNC_WAYS = ("stream.close", "client.close", "cancel", "timeout", "interrupt")
-COSTS_NOTHING = ("retry", "token")  # what was refused, or never left
+COSTS_NOTHING = ("handshake", "retry", "token")  # what was refused, or never left
 ENDS_WITH: dict[str, type[BaseException]] = {
     "stream.close": BarechatError,
     "client.close": BarechatError,

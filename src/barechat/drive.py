@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from barechat.errors import BarechatError, ConfigurationError
 from barechat.records import Delta, Reply
-from barechat.steps import Drain, Emit, Head, Read, Send, Step, Story, Wait
+from barechat.steps import Drain, Emit, Head, Read, Retry, Send, Step, Story, Wait
 
 if TYPE_CHECKING:
     import asyncio
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from barechat.receipt import Receipt
+    from barechat.records import Attempt
     from barechat.steps import Deadline, Tell
     from barechat.wire.trace import Tracer
 
@@ -173,12 +174,14 @@ class _Drive:
                 self._trace(self._tracer.body, rest)
             self._trace(self._tracer.body, b"")
 
-    def _tell_wait(self, step: Wait) -> None:
+    def _tell_retry(self, attempt: Attempt) -> Any:
+        """Tell of a failed attempt, and return what `on_retry` does."""
         self._leave()
-        attempt = step.attempt
-        logger.info("attempt %d failed (%s); next try in %.2f s", attempt.number, attempt.message, step.delay_s)
+        logger.info("attempt %d failed (%s); next try in %.2f s", attempt.number, attempt.message, attempt.delay_s)
         if self._tracer is not None:
-            self._trace(self._tracer.wait, step.delay_s, attempt.message or "")
+            self._trace(self._tracer.wait, attempt.delay_s, attempt.message or "")
+        on_retry = self.receipt.call.policy.on_retry
+        return None if on_retry is None else on_retry(attempt)
 
     def _head(self, answer: Answer | AsyncAnswer) -> Head:
         self._answer = answer
@@ -275,15 +278,13 @@ class Drive(_Drive):
         if isinstance(step, Send):
             self._tell_request(step)
             return self._head(self._send(step, self._stop.tell))
-        if isinstance(step, Wait):
-            self._tell_wait(step)
-            if (on_retry := self.receipt.call.policy.on_retry) is not None:
-                on_retry(step.attempt)
-            if not self.is_closed:
-                woken = threading.Event()
-                self._stop.tell(woken.set)
-                self._wait(woken, step.delay_s)
-                self._stop.tell(None)
+        if isinstance(step, Retry):
+            self._tell_retry(step.attempt)
+        elif isinstance(step, Wait):
+            woken = threading.Event()
+            self._stop.tell(woken.set)
+            self._wait(woken, step.delay_s)
+            self._stop.tell(None)
         elif isinstance(step, Drain):
             self._drained(source.drain())
         else:  # Authorize
@@ -388,14 +389,12 @@ class AsyncDrive(_Drive):
         if isinstance(step, Send):
             self._tell_request(step)
             return self._head(await self._send(step))
-        if isinstance(step, Wait):
-            self._tell_wait(step)
-            if (on_retry := self.receipt.call.policy.on_retry) is not None:
-                told = on_retry(step.attempt)
-                if inspect.isawaitable(told):
-                    await told
-            if not self.is_closed:
-                await self._sleep(step.delay_s)
+        if isinstance(step, Retry):
+            told = self._tell_retry(step.attempt)
+            if inspect.isawaitable(told):
+                await told
+        elif isinstance(step, Wait):
+            await self._sleep(step.delay_s)
         elif isinstance(step, Drain):
             self._drained(await self._answer.drain())
         else:  # Authorize

@@ -1,8 +1,8 @@
 """One call's story, told once for both clients: send, read, wait, try again, settle.
 
-The story is a generator. It yields plain steps (`Authorize`, `Send`, `Read`, `Emit`, `Drain`, `Wait`), which a loop in
-`drive.py` performs, and is sent plain answers; what goes wrong in a step is thrown into it as a BarechatError. It does
-no I/O, and is given its clocks, its noise and its ids.
+The story is a generator. It yields plain steps (`Authorize`, `Send`, `Read`, `Emit`, `Drain`, `Retry`, `Wait`), which a
+loop in `drive.py` performs, and is sent plain answers; what goes wrong in a step is thrown into it as a BarechatError.
+It does no I/O, and is given its clocks, its noise and its ids.
 
 Rules: it never yields in a `finally`; it keeps the receipt true at every yield, so that a loop may drop it at any time.
 """
@@ -24,7 +24,7 @@ from barechat.errors import (
 )
 from barechat.money.bound import bound
 from barechat.records import FREE, Attempt, Cost, Delta
-from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Send, Senses, Step, Story, Wait
+from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Retry, Send, Senses, Step, Story, Wait
 from barechat.usage import read_usage
 from barechat.wire.chunks import Fold
 from barechat.wire.encoding import Inflater
@@ -66,6 +66,13 @@ class _Try:
     status: int | None = None
     first_byte: float | None = None
     cost: Cost | None = None  # set once it is known better than the bound
+    is_filed: bool = False
+
+    def leave(self) -> None:
+        """From now on nobody knows whether the request reached the server. A filed attempt can't leave any more."""
+        if self.is_filed:
+            raise ConnectionFailed("the call was closed before its request was sent", sent=False)
+        self.sent = None
 
 
 def exchange(call: Call, receipt: Receipt, origin: Origin, senses: Senses) -> Story:
@@ -101,7 +108,7 @@ class _Exchange:
             try:
                 answer = yield from self._attempt(this)
             except BarechatError as error:
-                pause = self._after(this, error)
+                wait_s = self._after(this, error)
             except BaseException:
                 self._file(this, error="Interrupted")
                 raise
@@ -110,8 +117,10 @@ class _Exchange:
                 self._origin.retry_budget.give()
                 self._receipt.reply = reply = self._receipt.sign(answer)
                 return reply
-            if pause is not None:
-                yield pause
+            if wait_s is not None:
+                failed_at = self._senses.clock()
+                yield Retry(self._receipt.attempts[-1])
+                yield Wait(max(failed_at + wait_s - self._senses.clock(), 0.0))
 
     # One attempt, from its request to its answer.
 
@@ -123,7 +132,6 @@ class _Exchange:
         if total is not None and total.at <= now:  # a function of the caller's took long; the answer would be billed
             said = f"no time left to send the request within {total.after_s:g} s (Timeouts.total_s)"
             raise DeadlineExceeded(said, which="total", sent=False)
-        this.sent = None
         timeouts = call.timeouts
         headers = {
             "X-Client-Request-Id": this.client_request_id,
@@ -134,7 +142,7 @@ class _Exchange:
         connect_by, head_by = self._soonest(now, "connect", timeouts.connect_s), self._first_byte_by(this)
         if connect_by is None or (head_by is not None and head_by.at < connect_by.at):
             connect_by = head_by
-        head: Head = yield Send(request.url, headers, request.body, connect_by, head_by)
+        head: Head = yield Send(request.url, headers, request.body, connect_by, head_by, this.leave)
         this.sent, this.status, this.headers = True, head.status, head.headers
         self._receipt.limits = rate_limits(head.headers)
         if head.status not in _OK:
@@ -284,11 +292,11 @@ class _Exchange:
             cache_ttl=options.get("ttl") if isinstance(options, dict) else None,
         )
 
-    def _after(self, this: _Try, error: BarechatError) -> Wait | None:
+    def _after(self, this: _Try, error: BarechatError) -> float | None:
         """File a failed attempt; return the wait before the next one, if any, or raise the error if none follows."""
         if isinstance(error, (ConnectionFailed, DeadlineExceeded)):
-            if error.sent is None:
-                error.sent = this.sent
+            if error.sent is None and this.sent:
+                error.sent = True
             this.sent = error.sent
         error.retry_after_s = server_delay_s(this.headers, self._senses.epoch())
         fold = self._receipt.fold
@@ -299,7 +307,7 @@ class _Exchange:
         if wait_s is None:
             self._dress(error)
             raise error
-        return None if asks_again else Wait(wait_s, self._receipt.attempts[-1])
+        return None if asks_again else wait_s
 
     def _takes_usage_option_back(self, failure: Failure) -> bool:
         """Say whether the server refused the stream_options that we had added; such a try isn't counted."""
@@ -339,6 +347,7 @@ class _Exchange:
         delay_s: float | None = None,
     ) -> None:
         """Add the attempt to the receipt, at what it cost or, where that isn't known, at the most that it can have."""
+        this.is_filed = True
         cost = this.cost
         if cost is None:
             cost = FREE if this.sent is False else self._bound()

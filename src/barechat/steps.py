@@ -26,13 +26,18 @@ class Authorize(msgspec.Struct, frozen=True):
 
 
 class Send(msgspec.Struct, frozen=True):
-    """Send a request and await its answer's head. Answer: a `Head`."""
+    """Send a request and await its answer's head. Answer: a `Head`.
+
+    Whoever performs it calls `leaving` just before the request may begin to leave. That raises a ConnectionFailed if
+    the call has been closed meanwhile: it was counted as never sent, and so it must not be.
+    """
 
     url: str
     headers: Mapping[str, str]
     body: bytes
     connect_by: Deadline | None
     head_by: Deadline | None
+    leaving: Callable[[], object] = lambda: None
 
 
 class Head(msgspec.Struct, frozen=True):
@@ -58,17 +63,22 @@ class Drain(msgspec.Struct, frozen=True):
     """Read the little that may follow an answer, so that its connection can be used again; or else close it."""
 
 
+class Retry(msgspec.Struct, frozen=True):
+    """Tell the caller, and the caller's `on_retry`, of a failed attempt that another one follows."""
+
+    attempt: Attempt
+
+
 class Wait(msgspec.Struct, frozen=True):
     """Wait before the next try."""
 
     delay_s: float
-    attempt: Attempt
 
 
 Tell = Callable[[Callable[[], object] | None], object]
 """Takes what wakes up whoever performs a step, should the call be closed meanwhile; None once there is nobody."""
 
-Step = Authorize | Send | Read | Emit | Drain | Wait
+Step = Authorize | Send | Read | Emit | Drain | Retry | Wait
 Story = Generator[Step, Any, Reply]
 
 

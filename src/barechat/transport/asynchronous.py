@@ -33,7 +33,7 @@ from barechat.transport.handler import Connector
 from barechat.transport.tls import asked_context, made_context
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator, Callable, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.client_proto import ResponseHandler
@@ -66,7 +66,7 @@ class AsyncTransport:
         """
         loop = asyncio.get_running_loop()
         now = time.monotonic()
-        body = _Body(step.body)
+        body = _Body(step.body, step.leaving)
         fault: BarechatError
         cause: Exception | None
         connect_by, head_by = step.connect_by, step.head_by
@@ -264,15 +264,17 @@ class _Body(aiohttp.Payload):
     _value: bytes
     _autoclose = True  # there is nothing to close
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, leaving: Callable[[], object]) -> None:
         super().__init__(data)
         self._size = len(data)
+        self._leaving = leaving
         self.sent: bool | None = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return self._value.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
+        self._leaving()
         self.sent = None
         await writer.write(self._value)
 

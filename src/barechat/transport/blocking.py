@@ -62,7 +62,7 @@ class BlockingTransport:
         Raises:
             ConnectionFailed, DeadlineExceeded, ProtocolBroken
         """
-        flight = current.flight = Flight(step.connect_by, step.head_by, tell)
+        flight = current.flight = Flight(step.connect_by, step.head_by, tell, step.leaving)
         parts = urlsplit(step.url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
         if self._proxy is not None and parts.scheme == "http":

@@ -91,7 +91,7 @@ class _Watched:
         if self.sock is not None:
             flight.watch.attach(raw_socket(self.sock))
             flight.watch.arm(flight, flight.head_by)
-            flight.sent = None
+            flight.leave()
         with contextlib.suppress(
             ssl.SSLEOFError
         ):  # as urllib3 does with a broken pipe: what the server said is to come
@@ -103,7 +103,7 @@ class _Watched:
             flight = self.board()
             flight.watch.attach(raw_socket(self.sock))
             flight.watch.arm(flight, flight.head_by)
-            flight.sent = None
+            flight.leave()
         except BaseException:
             self.board().cut()  # after Ctrl-C, nobody else closes what TLS has taken the descriptor of
             raise

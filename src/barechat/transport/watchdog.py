@@ -17,6 +17,8 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from barechat.steps import Deadline, Tell
 
 _AGAIN_S = 0.01
@@ -97,23 +99,36 @@ class Flight:
         "head_by",
         "is_connecting",
         "is_cut",
+        "leaving",
         "pid",
         "sent",
         "tell",
         "watch",
     )
 
-    def __init__(self, connect_by: Deadline | None, head_by: Deadline | None, tell: Tell = lambda _: None) -> None:
+    def __init__(
+        self,
+        connect_by: Deadline | None,
+        head_by: Deadline | None,
+        tell: Tell = lambda _: None,
+        leaving: Callable[[], object] = lambda: None,
+    ) -> None:
         self.pid = os.getpid()
         self.connect_by = connect_by
         self.head_by = head_by
         self.tell = tell
+        self.leaving = leaving
         self.watch: Watch | None = None
         self.sent: bool | None = False
         self.expired: Deadline | None = None
         self.fault: Exception | None = None
         self.is_connecting = False
         self.is_cut = False
+
+    def leave(self) -> None:
+        """From now on nobody knows whether the request reached the server."""
+        self.leaving()
+        self.sent = None
 
     def cut(self) -> None:
         """End it now, from any thread: whoever connects, sends or reads on its behalf wakes up."""
