@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from barechat import DeadlineExceeded, RetryPolicy, ServerFailed, Timeouts
+from barechat import AsyncClient, DeadlineExceeded, RetryPolicy, ServerFailed, Timeouts
 from barechat.steps import Deadline, Send, Wait
 from stalling import PLACES, Place, Stalled, alone, ask
-from support import ONCE, chunked, head, piece
+from support import KEY, MODEL, ONCE, chunked, head, piece
 from test_exchange import START, WHOLE, WHOLE_STREAM, Later, Script, by, refused, status
 
 if TYPE_CHECKING:
@@ -104,6 +105,21 @@ def test_a_shorter_deadline_of_the_call_or_the_try_holds_wherever_it_stalls(plac
         assert missed(caller, place, streamed=False, timeouts=Timeouts(30), retry=one_try).which == "first_byte"
         if place.streamed == "connect":
             assert missed(caller, place, streamed=True, timeouts=alone("first_byte", SOON_S)).which == "first_byte"
+
+
+def test_a_name_that_nobody_resolves_keeps_no_event_loop_from_ending() -> None:
+    place = next(place for place in PLACES if not place.resolves)
+    with Stalled(place) as stalled:
+
+        async def ask_in_vain() -> None:
+            async with AsyncClient(KEY, stalled.url, retry=ONCE, timeouts=alone("connect", SOON_S)) as client:
+                with pytest.raises(DeadlineExceeded, match="no connection"):
+                    await client.chat("Hi", model=MODEL)
+
+        loop = threading.Thread(target=lambda: asyncio.run(ask_in_vain()), daemon=True)
+        loop.start()
+        loop.join(20)  # the name is still being looked up
+        assert not loop.is_alive()
 
 
 def test_a_refusal_that_never_ends_is_the_server_s_word_all_the_same(connect: Connect) -> None:

@@ -22,6 +22,7 @@ from urllib3.exceptions import NewConnectionError
 from barechat.errors import BarechatError, ConnectionFailed
 from barechat.transport.common import deadline_exceeded, proxy_failed, proxy_refused
 from barechat.transport.http_answer import StrictAnswer
+from barechat.transport.names import Addresses, look_up
 from barechat.transport.watchdog import Flight, Watch
 
 if TYPE_CHECKING:
@@ -226,19 +227,12 @@ def _refuse_if_cut(flight: Flight) -> None:
 
 
 def _resolved(host: str, port: int, flight: Flight) -> list[Any]:
-    """Resolve a name in a thread that can be left behind: getaddrinfo takes no deadline, and nothing wakes it up."""
+    """Resolve a name by the flight's deadline."""
     if _is_address(host):
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     by = flight.connect_by
-    answers: queue.SimpleQueue[list[Any] | OSError | UnicodeError | None] = queue.SimpleQueue()
-
-    def resolve() -> None:
-        try:
-            answers.put(list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as error:
-            answers.put(error)
-
-    threading.Thread(target=resolve, name="barechat-resolve", daemon=True).start()
+    answers: queue.SimpleQueue[Addresses | OSError | UnicodeError | None] = queue.SimpleQueue()
+    look_up(host, port, answers.put)
     flight.tell(lambda: answers.put(None))
     try:
         answer = answers.get(timeout=None if by is None else max(by.at - time.monotonic(), 0))

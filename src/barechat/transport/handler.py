@@ -1,4 +1,7 @@
-"""What aiohttp's connections lack: the shared judge of heads, answers apart from what follows, a test when idle."""
+"""What aiohttp's connections lack: the shared judge of heads, answers apart from what follows, a test when idle.
+
+And names that are looked up where nobody has to wait for the answer.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,12 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 
 from barechat.transport.heads import fault_of_head, head_end, is_interim
+from barechat.transport.names import Addresses, look_up
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -27,7 +32,7 @@ class Connector(aiohttp.TCPConnector):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(resolver=_Resolver(), **options)
         loop = asyncio.get_running_loop()
         self._factory = functools.partial(Handler, loop)  # type: ignore[assignment]  # a subclass's
 
@@ -92,6 +97,43 @@ class Handler(ResponseHandler):
         if self.transport is not None:
             self.transport.close()
         self.set_exception(HttpProcessingError(message=fault))
+
+
+class _Resolver(AbstractResolver):
+    """aiohttp's own asks the loop's executor, which asyncio.run waits for."""
+
+    async def resolve(self, host: str, port: int = 0, family: int = 0) -> list[ResolveResult]:
+        """Return the host's addresses."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Addresses] = loop.create_future()
+
+        def answer(found: Addresses | OSError | UnicodeError) -> None:
+            if answered.done():  # nobody waits any more
+                return
+            if isinstance(found, (OSError, UnicodeError)):
+                answered.set_exception(found)
+            else:
+                answered.set_result(found)
+
+        def tell(found: Addresses | OSError | UnicodeError) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(answer, found)
+
+        look_up(host, port, tell, family)
+        return [
+            ResolveResult(
+                hostname=host,
+                host=f"{address[0]}%{address[3]}" if kind == socket.AF_INET6 and address[3] else address[0],
+                port=address[1],
+                family=kind,
+                proto=protocol,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for kind, _, protocol, _, address in await answered
+        ]
+
+    async def close(self) -> None:
+        """Nothing is kept."""
 
 
 def _has_news(idle: ResponseHandler) -> bool:
