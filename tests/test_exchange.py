@@ -235,6 +235,16 @@ def test_a_compressed_body_is_read_though_none_was_asked_for() -> None:
     assert "Gone" in str(error)
 
 
+def test_a_read_that_decompresses_to_a_flood_is_folded_a_piece_at_a_time() -> None:
+    flood, end = piece("a") * 20_000, piece(finish_reason="stop") + DONE
+    packed = gzip.compress(flood + end)
+    assert len(packed) < 16 * 1024
+    script = Script(streamed=True)
+    reply = script.tell(Head(200, {"content-encoding": "gzip", "content-type": "text/event-stream"}), packed)
+    assert (len(reply.text), reply.verdict) == (20_000, "complete")
+    assert max(len(step.deltas) for step in script.all(Emit)) <= 64 * 1024 // len(piece("a")) + 1
+
+
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_encoding_that_nobody_asked_for_or_knows_is_said(streamed: bool) -> None:
     error = Script(streamed=streamed).fail(ProtocolBroken, Head(200, {"content-encoding": "br"}))

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _ERROR_BODY_BYTES = 64 * 1024  # more than any error, or blank beginning, needs
 _ERROR_BODY_S = 5.0  # likewise: the time is better spent on the next try
+_PIECE_BYTES = 64 * 1024  # one read may decompress to a thousand times as much, of events twenty times as large again
 _REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id", "request-id")
 # A gateway that gave up waiting says nothing of what the server behind it did, or bills.
 _STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
@@ -231,8 +232,10 @@ class _Exchange:
         decoder = Decoder(max_line_bytes=caps.line_bytes, max_event_bytes=caps.body_bytes)
         data, read = beginning, Read(self._idle_by(this))
         while True:
-            events = decoder.feed(data)
-            if events:
+            for start in range(0, len(data), _PIECE_BYTES):
+                events = decoder.feed(data[start : start + _PIECE_BYTES])
+                if not events:
+                    continue
                 deltas = fold.take(events)
                 if deltas:
                     yield from self._emit(this, deltas)
