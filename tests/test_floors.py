@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(("wire", "money"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "history", "filing"), 2),
     **dict.fromkeys(("drive", "transport"), 3),
-    **dict.fromkeys(("client", "async_client"), 4),
+    **dict.fromkeys(("client", "async_client", "streams"), 4),
     **dict.fromkeys(("session", "guide"), 5),
     **dict.fromkeys(("cli", "pytest_plugin"), 6),
 }

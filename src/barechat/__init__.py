@@ -14,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from barechat.async_client import AsyncChatStream, AsyncClient
-    from barechat.client import ChatStream, Client
+    from barechat.async_client import AsyncClient
+    from barechat.client import Client
     from barechat.errors import (
         ApiError,
         AuthenticationFailed,
@@ -54,14 +54,15 @@ if TYPE_CHECKING:
     )
     from barechat.session import ChatSession
     from barechat.settings import Caps, Timeouts
+    from barechat.streams import AsyncChatStream, ChatStream
     from barechat.wire.retry import RetryPolicy
     from barechat.wire.trace import TraceEvent
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "barechat.async_client": ("AsyncChatStream", "AsyncClient"),
-    "barechat.client": ("ChatStream", "Client"),
+    "barechat.async_client": ("AsyncClient",),
+    "barechat.client": ("Client",),
     "barechat.errors": (
         "ApiError",
         "AuthenticationFailed",
@@ -100,6 +101,7 @@ _HOMES = {
     ),
     "barechat.session": ("ChatSession",),
     "barechat.settings": ("Caps", "Timeouts"),
+    "barechat.streams": ("AsyncChatStream", "ChatStream"),
     "barechat.wire.retry": ("RetryPolicy",),
     "barechat.wire.trace": ("TraceEvent",),
 }

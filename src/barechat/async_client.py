@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from barechat.client import SENSES, BaseClient, BaseStream, reply_of_ended
+from barechat.client import SENSES, BaseClient
 from barechat.drive import AsyncDrive
 from barechat.errors import ParameterError
 from barechat.exchange import exchange
 from barechat.parameters import Parameters
 from barechat.receipt import Call, Receipt
-from barechat.records import Delta, Reply
+from barechat.records import Reply
 from barechat.settings import Certificate, Timeouts, Verify
+from barechat.streams import AsyncChatStream, reply_of_ended
 from barechat.wire import request as wire
 from barechat.wire.retry import RetryPolicy
 
@@ -104,43 +105,3 @@ class AsyncClient(BaseClient):
         story = exchange(call, receipt, self._origin, SENSES)
         send, sleep = self._transport.send, asyncio.sleep
         return AsyncDrive(story, receipt, self._file, self._tracer(), send, sleep, self._running)
-
-
-class AsyncChatStream(BaseStream, AsyncIterator[str]):
-    """Same as ChatStream, for `async with` and `async for`."""
-
-    def __init__(self, drive: AsyncDrive) -> None:
-        super().__init__()
-        self._drive: AsyncDrive = drive
-
-    async def __anext__(self) -> str:
-        while True:
-            delta = await self._next_delta()
-            if delta is None:
-                raise StopAsyncIteration
-            if delta.content and delta.index == 0:
-                return delta.content
-
-    async def deltas(self) -> AsyncIterator[Delta]:
-        """Same as ChatStream.deltas, for `async for`."""
-        while (delta := await self._next_delta()) is not None:
-            yield delta
-
-    async def close(self) -> None:
-        """Same as ChatStream.close, awaited. An async token or `on_retry` function is cancelled."""
-        self._drive.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *exception: object) -> None:
-        await self.close()
-
-    async def _next_delta(self) -> Delta | None:
-        while not self._ready or self._drive.is_closed:
-            deltas = await self._drive.next()
-            if deltas is None:
-                self.reply  # noqa: B018 - raises if the stream was closed before its end
-                return None
-            self._ready.extend(deltas)
-        return self._ready.popleft()

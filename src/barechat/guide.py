@@ -35,10 +35,10 @@ from barechat.wire.retry import RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from barechat.client import ChatStream
     from barechat.parameters import Parameters
     from barechat.records import Reply
     from barechat.session import CallOptions
+    from barechat.streams import ChatStream
     from barechat.wire.request import Messages
 
 __all__ = [

@@ -14,10 +14,10 @@ from barechat.parameters import Parameters
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from barechat.client import ChatStream
     from barechat.receipt import Receipt
     from barechat.records import Reply
     from barechat.settings import Timeouts
+    from barechat.streams import ChatStream
     from barechat.wire.retry import RetryPolicy
 
 
