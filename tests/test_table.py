@@ -56,7 +56,7 @@ def test_a_dollar_a_million_tokens_is_a_million_picodollars_a_token() -> None:
 
 def test_the_smallest_price_is_one_picodollar_and_half_of_it_is_refused() -> None:
     assert read_table(with_tier(input="0.000001")).history["m"][0].tiers["standard"].input_pd == 1
-    with pytest.raises(ConfigurationError, match=r"m, standard, input.*0\.0000005.*no whole number of picodollars"):
+    with pytest.raises(ConfigurationError, match=r"\(m, standard\).*0\.0000005.*no whole number of picodollars"):
         read_table(with_tier(input="0.0000005"))
 
 

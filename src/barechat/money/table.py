@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date  # noqa: TC003 - msgspec reads the annotations
-from fractions import Fraction
-from typing import Any
+from decimal import Context, Decimal
 
 import msgspec
 
@@ -18,7 +17,8 @@ from barechat.records import Price, Record
 
 TIERS = ("standard", "flex", "priority", "batch")
 
-_PICODOLLARS_A_TOKEN = 10**6  # for a dollar a million tokens
+_PICODOLLARS_A_TOKEN = Decimal(10**6)  # for a dollar a million tokens
+_EXACTLY = Context(prec=100)  # two factors of 36 digits each, at most, and the millions
 _LARGEST_IMAGE_FACTOR = 3  # 2.46 is the largest that OpenAI publishes (the nano models); gpt-4o-mini says its own
 _DECIMAL = re.compile(r"\d{1,12}(\.\d{1,24})?", re.ASCII)
 
@@ -128,36 +128,37 @@ def _price(row: _Row, tier: str) -> Price:
 
 def _rates(row: _Row, tier: str, *, input_factor: str, output_factor: str) -> Price:
     listed = row.tiers[tier]
-
-    def rate(kind: str, factor: str) -> Any:
-        dollars = getattr(listed, kind)
-        return None if dollars is None else _picodollars(dollars, factor, f"{row.model}, {tier}, {kind}")
-
-    return Price(
-        model=row.model,
-        tier=tier,
-        since=row.since.isoformat(),
-        input_pd=rate("input", input_factor),
-        output_pd=rate("output", output_factor),
-        cached_pd=rate("cached", input_factor),
-        cache_write_pd=rate("cache_write", input_factor),
-        audio_input_pd=rate("audio_input", input_factor),
-        audio_output_pd=rate("audio_output", output_factor),
-        context_window=row.context_window,
-        max_output=row.max_output,
-        image_factor=row.image_factor,
-        source=f"{', '.join(row.sources)}; read {row.read.isoformat()}",
-    )
+    try:
+        return Price(
+            model=row.model,
+            tier=tier,
+            since=row.since.isoformat(),
+            input_pd=_picodollars(listed.input, input_factor),
+            output_pd=_picodollars(listed.output, output_factor),
+            cached_pd=_picodollars_or_none(listed.cached, input_factor),
+            cache_write_pd=_picodollars_or_none(listed.cache_write, input_factor),
+            audio_input_pd=_picodollars_or_none(listed.audio_input, input_factor),
+            audio_output_pd=_picodollars_or_none(listed.audio_output, output_factor),
+            context_window=row.context_window,
+            max_output=row.max_output,
+            image_factor=row.image_factor,
+            source=f"{', '.join(row.sources)}; read {row.read.isoformat()}",
+        )
+    except ValueError as error:
+        raise ConfigurationError(f"the price table ({row.model}, {tier}) has {error}") from None
 
 
-def _picodollars(dollars: str, factor: str, where: str) -> int:
+def _picodollars_or_none(dollars: str | None, factor: str) -> int | None:
+    return None if dollars is None else _picodollars(dollars, factor)
+
+
+def _picodollars(dollars: str, factor: str) -> int:
     for text in (dollars, factor):
         if _DECIMAL.fullmatch(text) is None:
-            raise ConfigurationError(f"the price table ({where}) has {text!r} where a decimal number like 2.5 belongs")
-    picodollars = Fraction(dollars) * Fraction(factor) * _PICODOLLARS_A_TOKEN
-    if picodollars.denominator != 1:
-        raise ConfigurationError(
-            f"the price table ({where}) has {dollars} dollars a million tokens times {factor}, "
-            "which is no whole number of picodollars a token"
+            raise ValueError(f"{text!r} where a decimal number like 2.5 belongs")
+    exact = _EXACTLY.multiply(_EXACTLY.multiply(Decimal(dollars), Decimal(factor)), _PICODOLLARS_A_TOKEN)
+    if exact != (whole := int(exact)):
+        raise ValueError(
+            f"{dollars} dollars a million tokens times {factor}, which is no whole number of picodollars a token"
         )
-    return picodollars.numerator
+    return whole
