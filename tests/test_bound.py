@@ -16,7 +16,7 @@ from barechat.money.prices import Prices
 from barechat.money.table import TIERS
 from barechat.records import UNPRICED, CompletionTokensDetails, PromptTokensDetails, Usage
 
-TODAY = date(2026, 11, 22)
+TODAY = date(2026, 11, 26)
 PRICES = Prices.builtin()
 MODELS = sorted(PRICES._table.history)
 TEXT = [{"role": "user", "content": "hi"}]
@@ -187,6 +187,21 @@ def test_audio_is_bounded_where_it_has_a_price() -> None:
     assert bound({"messages": AUDIO, "modalities": ["audio"]}, 488, "m", spoken, TODAY).usd == Decimal("0.18")
 
 
+def test_audio_prices_count_only_where_there_may_be_audio() -> None:
+    # gpt-audio: 1,000 * $2.50 + 100 * $10; asked to speak, 1,000 * $2.50 + 100 * $64
+    assert usd("gpt-audio", max_tokens=100) == Decimal("0.0035")
+    assert usd("gpt-audio", modalities=["text", "audio"], max_tokens=100) == Decimal("0.0089")
+    # heard: 128,000 * $32 + 100 * $10
+    assert usd("gpt-audio", messages=AUDIO, max_tokens=100) == Decimal("4.097")
+
+
+def test_a_tier_that_excludes_long_context_is_bounded_at_its_threshold() -> None:
+    # gpt-5.5: priority 272,000 * $12.50 + 1 * $75, or standard in long context 273,000 * $10 + 1 * $45
+    assert usd("gpt-5.5", 273_000 - FRAMING_TOKENS, max_tokens=1) == Decimal("3.400075")
+    # 1,000,000 * $10 + 1 * $45
+    assert usd("gpt-5.5", 1_000_000 - FRAMING_TOKENS, max_tokens=1) == Decimal("10.000045")
+
+
 def test_a_tier_that_can_not_be_bounded_leaves_the_request_unbounded() -> None:
     deaf = made_up(
         context_window=4000,
@@ -210,14 +225,18 @@ def attempts(draw: st.DrawFn) -> tuple[dict[str, Any], int, Usage, str, str]:
     request: dict[str, Any] = {"messages": TEXT, "n": n}
     price = PRICES.find(model, None, TODAY)
     assert price is not None
-    assert price.max_output is not None
-    assert price.context_window is not None
-    cap = draw(st.none() | st.integers(1, price.max_output))
+    window = price.context_window or 272_000
+    longest = price.max_output or price.context_window
+    caps = st.integers(1, longest or 100_000)
+    cap = draw(caps if longest is None else st.none() | caps)
     if cap is not None:
         request[draw(st.sampled_from(["max_tokens", "max_completion_tokens"]))] = cap
-    prompt = draw(st.integers(0, min(size + FRAMING_TOKENS, price.context_window)))
+    tier = draw(st.sampled_from([tier for tier in TIERS if tier in PRICES.tiers(model, TODAY)]))
+    prompt = draw(st.integers(0, min(size + FRAMING_TOKENS, window)))
+    if PRICES.find(model, tier, TODAY, prompt) is None:
+        tier = "standard"  # which serves what the tier excludes
     cached = draw(st.integers(0, prompt))
-    completion = draw(st.integers(0, n * (cap or price.max_output)))
+    completion = draw(st.integers(0, n * (cap or longest or 0)))
     used = Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
@@ -227,13 +246,7 @@ def attempts(draw: st.DrawFn) -> tuple[dict[str, Any], int, Usage, str, str]:
         ),
         completion_tokens_details=CompletionTokensDetails(reasoning_tokens=draw(st.integers(0, completion))),
     )
-    return (
-        request,
-        size,
-        used,
-        model,
-        draw(st.sampled_from([tier for tier in TIERS if tier in PRICES.tiers(model, TODAY)])),
-    )
+    return request, size, used, model, tier
 
 
 @given(attempts())

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from barechat.errors import ConfigurationError
 from barechat.money.prices import Prices, most
-from barechat.money.table import read_table
 from barechat.records import UNPRICED, Usage
 from usage_examples import TODAY, usage, usages
 
@@ -84,6 +83,37 @@ def test_the_272_001st_input_token_reprices_the_whole_request() -> None:
     assert usd(usage(300_000, 0), "gpt-4.1") == Decimal("0.60")
 
 
+@pytest.mark.parametrize(
+    ("model", "prices"),
+    [
+        ("gpt-4o", "2.5 1.25 10"),
+        ("gpt-4o-mini", "0.15 0.075 0.6"),
+        ("gpt-4.1", "2 0.5 8"),
+        ("gpt-4.1-mini", "0.4 0.1 1.6"),
+        ("gpt-4.1-nano", "0.1 0.025 0.4"),
+        ("o1", "15 7.5 60"),
+        ("o3", "2 0.5 8"),
+        ("o4-mini", "1.1 0.275 4.4"),
+        ("gpt-5", "1.25 0.125 10"),
+        ("gpt-5-mini", "0.25 0.025 2"),
+        ("gpt-5-nano", "0.05 0.005 0.4"),
+        ("gpt-5.6-luna", "0.2 0.02 1.2"),
+        ("gpt-5.6-terra", "2 0.2 12"),
+        ("gpt-5.6-sol", "4 0.4 20"),
+        ("gpt-6-astra", "10 1 50"),
+        ("gpt-6-sol", "2 0.2 10"),
+        ("gpt-6-luna", "0.1 0.01 0.5"),
+        ("gpt-6.1-sol", "2 0.1 10"),
+        ("gpt-6.1-terra", "1 0.05 5"),
+    ],
+)
+def test_input_cached_and_output_cost_what_the_contract_says(model: str, prices: str) -> None:
+    price = PRICES.find(model, None, TODAY)
+    assert price is not None
+    per_million = [Decimal(pd or 0) / 1_000_000 for pd in (price.input_pd, price.cached_pd, price.output_pd)]
+    assert per_million == [Decimal(text) for text in prices.split()]
+
+
 def test_a_price_holds_from_its_day() -> None:
     million = usage(1_000_000, 1_000_000)
     assert usd(million, "o3", on=date(2025, 6, 9)) == Decimal(50)
@@ -130,6 +160,17 @@ def test_the_cost_names_the_row_that_priced_it() -> None:
         ("azure/gpt-4o", "gpt-4o"),
         ("openrouter/openai/gpt-5", "gpt-5"),
         ("gpt-5.6", "gpt-5.6-sol"),
+        ("gpt-3.5-turbo-0125", "gpt-3.5-turbo"),
+        ("gpt-3.5-turbo-0613", "gpt-3.5-turbo-0613"),
+        ("gpt-3.5-turbo-16k-0613", "gpt-3.5-turbo-16k"),
+        ("gpt-4-0314", "gpt-4"),
+        ("gpt-4-1106-preview", "gpt-4-turbo"),
+        ("gpt-4-32k-0613", "gpt-4-32k"),
+        ("o1-mini-2024-09-12", "o1-mini"),
+        ("gpt-5-chat-latest", "gpt-5-chat-latest"),
+        ("gpt-4o-audio-preview-2024-12-17", "gpt-4o-audio-preview"),
+        ("gpt-4o-audio-preview-2024-10-01", "gpt-4o-audio-preview-2024-10-01"),
+        ("gpt-audio-mini-2025-12-15", "gpt-audio-mini"),
         ("gpt-6.1-terra-2026-10-26", "gpt-6.1-terra"),
         ("ft:gpt-4o-mini-2024-07-18:acme::AbC123", "ft:gpt-4o-mini-2024-07-18"),
         ("ft:gpt-4o-2024-08-06:acme:name:id:ckpt-step-10", "ft:gpt-4o-2024-08-06"),
@@ -144,11 +185,12 @@ def test_a_known_name_resolves(name: str, model: str) -> None:
     "name",
     [
         "",
-        "gpt-4",
         "gpt-4o-mini-tts",
-        "gpt-4o-audio-preview",
-        "gpt-4o-audio-preview-2024-12-17",
+        "gpt-4o-search-preview-2025-03-11",  # bills a fee a search too
         "gpt-4o-mini-search-preview",
+        "gpt-5-search-api",
+        "gpt-5-pro-2025-10-06",  # not served by Chat Completions, nor are codex and deep research
+        "gpt-5.2-codex",
         "gpt-4o:extended",
         "gpt-4o-2024-13-01",
         "gpt-4o-2023-02-29",
@@ -238,22 +280,20 @@ def test_audio_tokens_without_an_audio_price_are_unpriced() -> None:
     assert PRICES.cost(usage(10, 10, audio_out=1), "gpt-4o", None, TODAY) == UNPRICED
 
 
-AUDIO = Prices(
-    read_table("""{"about": [], "sources": {"made up": ""}, "rows": [{"model": "gpt-audio", "since": "2026-01-01",
-    "tiers": {"standard": {"input": "2.5", "output": "10", "audio_input": "32", "audio_output": "64", "cached": "1"}},
-    "sources": ["made up"], "read": "2026-01-01"}]}""")
-)
-
-
 def test_audio_tokens_have_their_own_price() -> None:
-    # 60 * $2.50 + 40 audio * $32 + 10 * $10 + 20 audio * $64 = 150 + 1,280 + 100 + 1,280 millionths
-    cost = AUDIO.cost(usage(100, 30, audio_in=40, audio_out=20), "gpt-audio", None, TODAY)
-    assert (cost.usd, cost.certainty) == (Decimal("0.00281"), "exact")
+    # gpt-audio: 60 * $2.50 + 40 audio * $32 + 10 * $10 + 20 audio * $64 = 150 + 1,280 + 100 + 1,280 millionths
+    assert usd(usage(100, 30, audio_in=40, audio_out=20), "gpt-audio") == Decimal("0.00281")
 
 
 def test_cached_audio_is_a_bound_since_nobody_says_how_much_of_it_was_cached() -> None:
-    cost = AUDIO.cost(usage(100, 0, audio_in=40, cached=50), "gpt-audio", None, TODAY)
+    cost = PRICES.cost(usage(100, 0, audio_in=40, cached=50), "gpt-audio", None, TODAY)
     assert (cost.usd, cost.certainty) == (Decimal("0.0032"), "bound")  # 100 * $32
+
+
+def test_a_tier_that_excludes_long_context_is_unpriced_there() -> None:
+    # gpt-5.5 priority: 272,000 * $12.50
+    assert usd(usage(272_000, 0), "gpt-5.5", "priority") == Decimal("3.40")
+    assert usd(usage(272_001, 0), "gpt-5.5", "priority") is None
 
 
 def test_long_lived_cache_writes_are_unpriced_since_they_are_dearer() -> None:

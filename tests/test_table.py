@@ -90,6 +90,25 @@ def test_long_context_multiplies_every_kind_of_input_and_output_by_its_own_facto
     assert dear.long_context is None
 
 
+def test_a_cached_price_of_its_own_in_long_context_goes_before_the_factor() -> None:
+    row = copy.deepcopy(ROW)
+    row["tiers"]["standard"] |= {"cached": "0.13", "long_cached": "0.25"}
+    row["long_context"] = {"over": 272000, "input": "2", "output": "1.5"}
+    price = read_table(file(row)).history["m"][0].tiers["standard"]
+    assert price.cached_pd == 130_000
+    assert price.long_context is not None
+    assert (price.long_context.cached_pd, price.long_context.input_pd) == (250_000, 2_000_000)
+
+
+def test_a_tier_that_excludes_long_context_has_no_price_there() -> None:
+    row = copy.deepcopy(ROW)
+    row["tiers"]["priority"] = {"input": "2", "output": "5", "long_context": False}
+    row["long_context"] = {"over": 272000, "input": "2", "output": "1.5"}
+    tiers = read_table(file(row)).history["m"][0].tiers
+    assert (tiers["priority"].long_context_over, tiers["priority"].long_context) == (272_000, None)
+    assert tiers["standard"].long_context is not None
+
+
 def test_a_factor_that_leaves_a_fraction_of_a_picodollar_is_refused() -> None:
     row = copy.deepcopy(ROW)
     row["tiers"]["standard"]["output"] = "0.000001"
@@ -140,7 +159,7 @@ def test_every_whole_number_of_picodollars_survives_the_file(picodollars: int) -
 def test_each_shipped_row_has_two_sources_a_past_day_and_sensible_sizes(row: dict[str, Any]) -> None:
     assert len(row["sources"]) >= 2
     assert date.fromisoformat(row["since"]) <= date.fromisoformat(row["read"])
-    assert row["max_output"] < row["context_window"]
+    assert row.get("max_output", 0) < row.get("context_window", 2**31)
     assert set(row["tiers"]) <= set(TIERS)
     assert "standard" in row["tiers"]
 
@@ -148,8 +167,9 @@ def test_each_shipped_row_has_two_sources_a_past_day_and_sensible_sizes(row: dic
 def test_within_each_shipped_tier_cached_costs_less_than_input_and_a_cache_write_a_quarter_more() -> None:
     text = resources.files("barechat.money").joinpath("prices.json").read_bytes()
     prices = [p for rows in read_table(text).history.values() for dated in rows for p in dated.tiers.values()]
-    assert len(prices) > 80
+    assert len(prices) > 120
     for price in prices:
         assert 0 < price.input_pd < price.output_pd
+        assert (price.audio_input_pd is None) == (price.audio_output_pd is None)
         assert price.cached_pd is None or price.cached_pd * 2 <= price.input_pd
         assert price.cache_write_pd is None or price.cache_write_pd * 4 == price.input_pd * 5

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from barechat.records import CompletionTokensDetails, PromptTokensDetails, Usage
 
-TODAY = date(2026, 11, 22)
+TODAY = date(2026, 11, 26)
 
 
 def usage(prompt: int, completion: int, *, total: int | None = None, **details: int) -> Usage:

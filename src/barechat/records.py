@@ -36,7 +36,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 class Price(Record, frozen=True, kw_only=True):
     """One row of the price table, picodollars a token; None where the kind isn't sold.
 
-    `long_context` is the row that re-prices the whole request above `long_context_over` input tokens.
+    `long_context` is the row that re-prices the whole request above `long_context_over` input tokens; None where the
+    tier isn't sold there.
     `image_factor` is the most tokens that are billed for one that an image takes of the context window.
     """
 

@@ -62,12 +62,14 @@ def _largest(request: Mapping[str, Any], body_bytes: int, choices: int, price: P
         # Rejected predictions are billed as output, and whether they count against the cap isn't documented.
         reply += body_bytes
     served = [price]
-    if price.long_context_over is not None and price.long_context is not None and prompt > price.long_context_over:
-        served.append(price.long_context)
-    return max(
-        (Cost(picodollars=most(row, prompt, reply * choices), certainty="bound", price=row) for row in served),
-        key=lambda cost: cost.picodollars or 0,
-    )
+    if price.long_context_over is not None and prompt > price.long_context_over:
+        if price.long_context is None:
+            prompt = price.long_context_over  # in long context, another tier serves, which has its own bound
+        else:
+            served.append(price.long_context)
+    costs = [most(row, prompt, reply * choices, hears=hears, speaks=speaks) for row in served]
+    dearest = max(costs)
+    return Cost(picodollars=dearest, certainty="bound", price=served[costs.index(dearest)])
 
 
 def _prompt_tokens(body_bytes: int, price: Price, *, beyond_text: bool) -> int | None:

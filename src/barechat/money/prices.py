@@ -175,10 +175,15 @@ def _builtin() -> Prices:
     return Prices.read(resources.files("barechat.money").joinpath("prices.json").read_bytes())
 
 
-def most(price: Price, prompt_tokens: int, completion_tokens: int) -> int:
-    """Return the most, in picodollars, that so many tokens of any kind can cost at this price."""
-    dearest_input = max(price.input_pd, price.cached_pd or 0, price.cache_write_pd or 0, price.audio_input_pd or 0)
-    dearest_output = max(price.output_pd, price.audio_output_pd or 0)
+def most(price: Price, prompt_tokens: int, completion_tokens: int, *, hears: bool = True, speaks: bool = True) -> int:
+    """Return the most, in picodollars, that so many tokens of any kind can cost at this price.
+
+    hears, speaks: whether any of the prompt's, and of the completion's, may be audio.
+    """
+    dearest_input = max(price.input_pd, price.cached_pd or 0, price.cache_write_pd or 0)
+    if hears:
+        dearest_input = max(dearest_input, price.audio_input_pd or 0)
+    dearest_output = max(price.output_pd, price.audio_output_pd or 0) if speaks else price.output_pd
     return prompt_tokens * dearest_input + completion_tokens * dearest_output
 
 

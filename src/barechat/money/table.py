@@ -48,6 +48,8 @@ class _Tier(_Strict):
     cache_write: str | None = None
     audio_input: str | None = None
     audio_output: str | None = None
+    long_cached: str | None = None
+    long_context: bool = True
 
 
 class _LongContext(_Strict):
@@ -118,15 +120,17 @@ def _check(row: _Row, sources: dict[str, str]) -> None:
 
 
 def _price(row: _Row, tier: str) -> Price:
-    long = row.long_context
-    if long is None:
-        return _rates(row, tier, input_factor="1", output_factor="1")
-    dearer = _rates(row, tier, input_factor=long.input, output_factor=long.output)
+    long, listed = row.long_context, row.tiers[tier]
     base = _rates(row, tier, input_factor="1", output_factor="1")
+    if long is None:
+        return base
+    if not listed.long_context:
+        return msgspec.structs.replace(base, long_context_over=long.over)
+    dearer = _rates(row, tier, input_factor=long.input, output_factor=long.output, cached=listed.long_cached)
     return msgspec.structs.replace(base, long_context_over=long.over, long_context=dearer)
 
 
-def _rates(row: _Row, tier: str, *, input_factor: str, output_factor: str) -> Price:
+def _rates(row: _Row, tier: str, *, input_factor: str, output_factor: str, cached: str | None = None) -> Price:
     listed = row.tiers[tier]
     try:
         return Price(
@@ -135,7 +139,7 @@ def _rates(row: _Row, tier: str, *, input_factor: str, output_factor: str) -> Pr
             since=row.since.isoformat(),
             input_pd=_picodollars(listed.input, input_factor),
             output_pd=_picodollars(listed.output, output_factor),
-            cached_pd=_picodollars_or_none(listed.cached, input_factor),
+            cached_pd=_picodollars_or_none(cached or listed.cached, "1" if cached else input_factor),
             cache_write_pd=_picodollars_or_none(listed.cache_write, input_factor),
             audio_input_pd=_picodollars_or_none(listed.audio_input, input_factor),
             audio_output_pd=_picodollars_or_none(listed.audio_output, output_factor),
