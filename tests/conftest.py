@@ -28,7 +28,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the machine's own keys, URLs and proxies out of the tests."""
     for name in list(os.environ):
-        if name.upper().startswith(("OPENAI_", "AZURE_OPENAI_")) or name.upper().endswith("_PROXY"):
+        if name.upper().startswith(("OPENAI_", "AZURE_OPENAI_", "BARECHAT_")) or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
 
 

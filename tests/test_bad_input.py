@@ -334,6 +334,7 @@ BAD_CLIENTS: dict[str, tuple[str, dict[str, Any]]] = {
     "retry: bool": ("retry", {"retry": False}),
     "caps: int": ("caps", {"caps": 5}),
     "tags: list": ("tags", {"tags": ["a"]}),
+    "prices: str": ("prices", {"prices": "prices.json"}),
     "price_as: str": ("price_as", {"price_as": "gpt-4o"}),
     "trace: str": ("trace", {"trace": "trace.txt"}),
     "organization: int": ("OpenAI-Organization", {"organization": 5}),

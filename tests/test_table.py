@@ -27,11 +27,11 @@ ROW: dict[str, Any] = {
 }
 
 
-def file(*rows: dict[str, Any]) -> str:
-    return json.dumps({"about": [], "sources": {"page": "https://example.com"}, "rows": rows})
+def file(*rows: dict[str, Any]) -> bytes:
+    return json.dumps({"about": [], "sources": {"page": "https://example.com"}, "rows": rows}).encode()
 
 
-def with_tier(**prices: Any) -> str:
+def with_tier(**prices: Any) -> bytes:
     row = copy.deepcopy(ROW)
     row["tiers"]["standard"].update(prices)
     return file(row)

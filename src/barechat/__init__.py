@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         TooLarge,
     )
     from barechat.money.meter import CostTracker
+    from barechat.money.prices import Prices
     from barechat.records import (
         Attempt,
         Choice,
@@ -87,6 +88,7 @@ _HOMES = {
         "TooLarge",
     ),
     "barechat.money.meter": ("CostTracker",),
+    "barechat.money.prices": ("Prices",),
     "barechat.records": (
         "Attempt",
         "Choice",
@@ -136,6 +138,7 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "ParameterError",
     "PermissionDenied",
     "Price",
+    "Prices",
     "ProtocolBroken",
     "QuotaExhausted",
     "RateLimited",

@@ -55,6 +55,7 @@ class BaseClient:
         retry: RetryPolicy | None = None,
         caps: Caps | None = None,
         tags: Mapping[str, str] | None = None,
+        prices: Prices | None = None,
         price_as: Mapping[str, str] | None = None,
         trace: Trace | None = None,
         verify: Verify = True,
@@ -72,6 +73,8 @@ class BaseClient:
         timeouts, retry: the policies of calls that bring none of their own.
         caps: the most that is held in memory of one answer.
         tags: names for what this client's calls are for; they stand on each call's receipt.
+        prices: the price table, as in `Prices.load("prices.json")`; by default barechat's own, overlaid with the file
+            that BARECHAT_PRICES names.
         price_as: models or deployments that are priced as another, as in {"my-deployment": "gpt-4o"}.
         trace: told of everything that goes over the wire, secrets masked; see `barechat.wire.trace.TraceEvent`.
         verify: whose certificates are trusted: True for SSL_CERT_FILE, SSL_CERT_DIR or else the system's; the path of
@@ -82,12 +85,12 @@ class BaseClient:
             NO_PROXY say, "" for none.
 
         Raises:
-            ConfigurationError: no key, a bad URL, an alias for a model without a price, a certificate file or proxy
-                that can't be used.
+            ConfigurationError: no key, a bad URL, an alias for a model without a price, a price file, certificate file
+                or proxy that can't be used.
         """
         check_kinds(ConfigurationError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), caps=(caps, Caps))
         check_kinds(ConfigurationError, headers=(headers, Mapping), tags=(tags, Mapping), price_as=(price_as, Mapping))
-        check_kinds(ConfigurationError, trace=(trace, Callable))
+        check_kinds(ConfigurationError, trace=(trace, Callable), prices=(prices, Prices))
         is_direct = _endpoint is None
         if _endpoint is None:
             key, token = _key_or_token(api_key, "OPENAI_API_KEY")
@@ -107,7 +110,7 @@ class BaseClient:
         self._endpoint = _endpoint
         self._caps = caps or Caps()
         self._trace = trace
-        self._prices = Prices.builtin().with_aliases(price_as) if price_as else Prices.builtin()
+        self._prices = (prices or Prices.default()).with_aliases(price_as or {})
         self._origin = Origin(budget_of(self._endpoint.base))
         self._cost = CostTracker(self._prices)
         self._running: set[Any] = set()  # drives

@@ -172,7 +172,7 @@ def estimate_cost(model: str, prompt_tokens: int, completion_tokens: int) -> flo
         completion_tokens=completion_tokens,
         total_tokens=prompt_tokens + completion_tokens,
     )
-    usd = Prices.builtin().cost(usage, model, None, datetime.now(UTC).date()).usd
+    usd = Prices.default().cost(usage, model, None, datetime.now(UTC).date()).usd
     return 0.0 if usd is None else float(usd)
 
 

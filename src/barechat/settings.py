@@ -1,7 +1,8 @@
 """Which key, URLs, timeouts and proxies a client uses; the only reader of environment variables.
 
 OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID; AZURE_OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT;
-HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in either case; SSL_CERT_FILE (and SSL_CERT_DIR, read by OpenSSL).
+BARECHAT_PRICES; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in either case; SSL_CERT_FILE (and SSL_CERT_DIR, read
+by OpenSSL).
 """
 
 from __future__ import annotations
@@ -158,6 +159,11 @@ def account_headers(organization: str | None, project: str | None) -> dict[str, 
         "OpenAI-Project": project if project is not None else os.environ.get("OPENAI_PROJECT_ID"),
     }
     return {name: value for name, value in names.items() if value}
+
+
+def price_file() -> str:
+    """Return the price file that BARECHAT_PRICES names, or ""."""
+    return os.environ.get("BARECHAT_PRICES", "")
 
 
 def certificate_file() -> str:

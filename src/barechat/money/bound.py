@@ -54,6 +54,8 @@ def _largest(request: Mapping[str, Any], body_bytes: int, choices: int, price: P
     hears, speaks = "input_audio" in parts, _speaks(request)
     if (hears and price.audio_input_pd is None) or (speaks and price.audio_output_pd is None):
         return UNPRICED
+    if most(price, 1, 1) == 0:
+        return Cost(picodollars=0, certainty="bound", price=price)  # of whatever size
     prompt = _prompt_tokens(body_bytes, price, beyond_text=bool(parts.difference(_TEXT_PARTS)))
     reply = _reply_tokens(request, price)
     if prompt is None or reply is None:

@@ -78,7 +78,7 @@ def _utc_today() -> date:
 class CostTracker:
     """Running totals of calls, tokens and money. Safe to share between threads; pickles and copies with its totals.
 
-    `prices` is the table for `calculate` (barechat's own by default); `today` tells the day (UTC) to price on.
+    `prices` is the table for `calculate`, by default `Prices.default()`; `today` tells the day (UTC) to price on.
     """
 
     def __init__(self, prices: Prices | None = None, *, today: Callable[[], date] = _utc_today) -> None:
@@ -116,7 +116,7 @@ class CostTracker:
         usage = read_usage(response_data.get("usage"))
         cost = UNPRICED
         if usage is not None:
-            prices = self._prices or Prices.builtin()
+            prices = self._prices or Prices.default()
             cost = prices.cost(usage, model, None if tier is None else str(tier), self._today())
         self.record(model, usage, cost)
         return cost

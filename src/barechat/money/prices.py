@@ -2,8 +2,8 @@
 
 Three rules:
 
-- A name is known by its whole, never by a part: exactly, as a dated snapshot of a priced model, behind the prefix
-  of a provider that charges OpenAI's prices, or by the caller's aliases.
+- A name is known by its whole, never by a part of a word, and the longest of what is known counts: exactly, behind
+  the prefix of a provider that charges OpenAI's prices, as a fine-tuned model's base, or as a dated snapshot.
 - What isn't known is unpriced, never $0 and never another's price.
 - Money is integers of picodollars: a dollar a million tokens is 1,000,000 of them a token.
 """
@@ -14,8 +14,10 @@ import re
 from datetime import date
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from barechat import settings
 from barechat.errors import ConfigurationError
 from barechat.money.table import Table, read_table
 from barechat.records import UNPRICED, Cost, Price, Usage
@@ -23,7 +25,7 @@ from barechat.records import UNPRICED, Cost, Price, Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from barechat.records import Certainty
+    from barechat.money.table import DatedPrices
 
 PREFIXES = ("openrouter/openai/", "openai/", "azure/")
 """Before a model's name, these don't change its price: gateways write `openai/` for OpenAI's own API, OpenRouter
@@ -60,14 +62,67 @@ class Prices:
         """Return barechat's own table, read once a process. Source: `prices.json` in this package."""
         return _builtin()
 
+    @staticmethod
+    def default() -> Prices:
+        """Return barechat's own table, overlaid with the file that BARECHAT_PRICES names, each read once a process.
+
+        Raises:
+            ConfigurationError: as for `load`; the message names the variable too.
+        """
+        path = settings.price_file()
+        if not path:
+            return _builtin()
+        try:
+            return _loaded(path)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"BARECHAT_PRICES: {error}") from error
+
     @classmethod
-    def read(cls, text: bytes | str) -> Prices:
-        """Read a table of the form of `prices.json`.
+    def load(cls, path: settings.Path) -> Prices:
+        """Return barechat's own table, overlaid with a price file of yours, in JSON. docs/prices.md tells its form.
+
+            {"rows": [{"model": "llama-3", "tiers": {"standard": {"input": "0", "output": "0"}}}]}
+
+        Prices are dollars per million tokens, as decimal strings. A model in the file replaces barechat's own rows of
+        that model, all its days and tiers; every other model keeps its prices, snapshots with a price of their own
+        among them. $0 on purpose is an exact price; a model that is in neither table is unpriced.
+
+        Raises:
+            ConfigurationError: the file can't be read, isn't of that form, or has a price that isn't a whole number of
+                picodollars a token. The message names the file.
+        """
+        try:
+            text = Path(path).read_bytes()
+        except OSError as error:
+            raise ConfigurationError(f"the price file {path} can't be read: {error.strerror or error}") from error
+        return cls(_builtin_table().overlaid(read_table(text, f"the price file {path}")))
+
+    @classmethod
+    def read(cls, text: bytes) -> Prices:
+        """Read a table of the form of `prices.json`, overlaid on nothing.
 
         Raises:
             ConfigurationError: it isn't of that form, or a price isn't a whole number of picodollars a token.
         """
         return cls(read_table(text))
+
+    @property
+    def version(self) -> str:
+        """What tells this table from others, as in "2026-11-26-5f0c1a2b".
+
+        It is the newest day that a price was read and the file's checksum; after "+", those of a file that overlays
+        it. Aliases don't count.
+        """
+        return self._table.version
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models of the table, those of a file of yours last."""
+        return tuple(self._table.history)
+
+    def history(self, model: str) -> tuple[DatedPrices, ...]:
+        """Return the model's prices since each day that they changed, newest first; none if it is unknown."""
+        return self._table.history.get(self.resolve(model) or "", ())
 
     def with_aliases(self, aliases: Mapping[str, str]) -> Prices:
         """Return the same table, where each key of `aliases` costs what its value costs.
@@ -98,10 +153,13 @@ class Prices:
         for known in (name, bare):
             if known in self._aliases:
                 return self._aliases[known]
+        names = self._table.names
         if bare.startswith("ft:"):
             # ft:base:organisation:name:id. A fine-tuned model has a price of its own, never its base's.
-            return self._table.names.get(":".join(bare.split(":")[:2]))
-        return self._table.names.get(bare) or self._resolve_snapshot(bare)
+            parts = bare.split(":")
+            shorter = (":".join(parts[:count]) for count in range(len(parts), 1, -1))
+            return names.get(name) or next((names[known] for known in shorter if known in names), None)
+        return names.get(name) or names.get(bare) or self._resolve_snapshot(bare)
 
     def billed_as(self, asked: str, served: str) -> str:
         """Return the name to price a reply by: what served it, or what was asked for where only that has an alias.
@@ -129,7 +187,7 @@ class Prices:
     def tiers(self, model: str, on: date) -> Mapping[str, Price]:
         """Return the model's price in each tier that it is sold in on that day, by the table's tier names."""
         day = on.isoformat()
-        for dated in self._table.history.get(self.resolve(model) or "", ()):
+        for dated in self.history(model):
             if dated.since <= day:
                 return dated.tiers
         return {}
@@ -153,7 +211,7 @@ class Prices:
             return UNPRICED
         if not _adds_up(usage):
             # How such counts divide can't be known: the most that they can mean, each token at its dearest.
-            return Cost(picodollars=most(price, prompt, completion), certainty="bound", price=price)
+            return _at_most(most(price, prompt, completion), price)
         details = usage.prompt_tokens_details
         cached, written, heard = details.cached_tokens, details.cache_write_tokens, details.audio_tokens
         spoken = usage.completion_tokens_details.audio_tokens
@@ -165,14 +223,25 @@ class Prices:
             + (completion - spoken) * price.output_pd  # reasoning and predictions are inside
             + spoken * _rate(price.audio_output_pd, 0)
         )
-        # Some tiers publish no cached price, and sources differ on what is billed: the input price is the most.
-        certainty: Certainty = "bound" if cached and price.cached_pd is None else "exact"
-        return Cost(picodollars=picodollars, certainty=certainty, price=price)
+        if cached and price.cached_pd is None:
+            # Some tiers publish no cached price, and sources differ on what is billed: the input price is the most.
+            return _at_most(picodollars, price)
+        return Cost(picodollars=picodollars, certainty="exact", price=price)
 
 
 @cache
 def _builtin() -> Prices:
-    return Prices.read(resources.files("barechat.money").joinpath("prices.json").read_bytes())
+    return Prices(_builtin_table())
+
+
+@cache
+def _builtin_table() -> Table:
+    return read_table(resources.files("barechat.money").joinpath("prices.json").read_bytes())
+
+
+@cache
+def _loaded(path: str) -> Prices:
+    return Prices.load(path)
 
 
 def most(price: Price, prompt_tokens: int, completion_tokens: int, *, hears: bool = True, speaks: bool = True) -> int:
@@ -185,6 +254,11 @@ def most(price: Price, prompt_tokens: int, completion_tokens: int, *, hears: boo
         dearest_input = max(dearest_input, price.audio_input_pd or 0)
     dearest_output = max(price.output_pd, price.audio_output_pd or 0) if speaks else price.output_pd
     return prompt_tokens * dearest_input + completion_tokens * dearest_output
+
+
+def _at_most(picodollars: int, price: Price) -> Cost:
+    # At most nothing is nothing: a local model at $0 is exact, whatever its server counts.
+    return Cost(picodollars=picodollars, certainty="bound" if picodollars else "exact", price=price)
 
 
 def _rate(rate_pd: int | None, otherwise_pd: int) -> int:

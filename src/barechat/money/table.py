@@ -1,13 +1,16 @@
-"""How the price table's file is read: JSON with dollars a person can check, into picodollars a token, or a refusal.
+"""How a price file is read: JSON with dollars a person can check, into picodollars a token, or a refusal.
 
-The form is that of `prices.json`; its "about" says what each field means. Nothing is rounded: a figure that isn't
-a whole number of picodollars is refused, so that no cost is ever off by a fraction.
+The form is that of `prices.json`; its "about" says what each field means, and docs/prices.md what a file of one's own
+needs. Nothing is rounded: a figure that isn't a whole number of picodollars is refused, so that no cost is ever off
+by a fraction.
 """
 
 from __future__ import annotations
 
+import codecs
 import re
-from datetime import date  # noqa: TC003 - msgspec reads the annotations
+import zlib
+from datetime import date
 from decimal import Context, Decimal
 
 import msgspec
@@ -31,10 +34,22 @@ class DatedPrices(Record, frozen=True):
 
 
 class Table(Record, frozen=True):
-    """The whole table: each model's prices, newest first, and every name that leads to a model's prices."""
+    """The whole table: each model's prices, newest first, and every name that leads to a model's prices.
+
+    `version` tells it from other tables: the newest day that a row was read, if one says, and the file's checksum.
+    """
 
     history: dict[str, tuple[DatedPrices, ...]]
     names: dict[str, str]
+    version: str
+
+    def overlaid(self, other: Table) -> Table:
+        """Return this table, where the models of the other have its prices, and its names lead to its models."""
+        return Table(
+            history={**self.history, **other.history},
+            names={**self.names, **other.names},
+            version=f"{self.version}+{other.version}",
+        )
 
 
 class _Strict(msgspec.Struct, forbid_unknown_fields=True):
@@ -60,10 +75,10 @@ class _LongContext(_Strict):
 
 class _Row(_Strict):
     model: str
-    since: date
     tiers: dict[str, _Tier]
-    sources: list[str]
-    read: date
+    since: date = date.min
+    sources: list[str] = []
+    read: date | None = None
     also: list[str] = []
     context_window: int | None = None
     max_output: int | None = None
@@ -73,64 +88,76 @@ class _Row(_Strict):
 
 
 class _File(_Strict):
-    about: list[str]
-    sources: dict[str, str]
     rows: list[_Row]
+    about: list[str] = []
+    sources: dict[str, str] = {}
 
 
-def read_table(text: bytes | str) -> Table:
-    """Read a price table.
+def read_table(text: bytes, name: str = "the price table") -> Table:
+    """Read a price table. `name` is how errors call it, and the source of rows that name none.
 
     Raises:
         ConfigurationError: the text isn't of the table's form, or a price isn't a whole number of picodollars.
     """
     try:
-        file = msgspec.json.decode(text, type=_File)
+        file = msgspec.json.decode(text.removeprefix(codecs.BOM_UTF8), type=_File)
     except msgspec.DecodeError as error:
-        raise ConfigurationError(f"the price table can't be read: {error}") from error
+        raise ConfigurationError(f"{name} can't be read: {error}") from error
+    try:
+        history, names = _read_rows(file, name)
+    except ValueError as error:
+        raise ConfigurationError(f"{name} {error}") from None
+    newest = max((row.read for row in file.rows if row.read is not None), default=None)
+    version = f"{zlib.crc32(text):08x}" if newest is None else f"{newest.isoformat()}-{zlib.crc32(text):08x}"
+    return Table(history=history, names=names, version=version)
+
+
+def _read_rows(file: _File, source: str) -> tuple[dict[str, tuple[DatedPrices, ...]], dict[str, str]]:
     history: dict[str, dict[str, DatedPrices]] = {}
     names: dict[str, str] = {}
     for row in file.rows:
         _check(row, file.sources)
+        row.model = row.model.lower()
         for name in (row.model, *row.also):
             if names.setdefault(name.lower(), row.model) != row.model:
-                raise ConfigurationError(f"the price table gives the name {name!r} to two models")
+                raise ValueError(f"gives the name {name!r} to two models")
         dated = history.setdefault(row.model, {})
         since = row.since.isoformat()
         if since in dated:
-            raise ConfigurationError(f"the price table has two rows of {row.model} since {since}; keep one")
-        dated[since] = DatedPrices(since=since, tiers={tier: _price(row, tier) for tier in row.tiers})
+            raise ValueError(f"has two rows of {row.model} since {since}; keep one")
+        dated[since] = DatedPrices(since=since, tiers={tier: _price(row, tier, source) for tier in row.tiers})
     newest_first = {
         model: tuple(dated[since] for since in sorted(dated, reverse=True)) for model, dated in history.items()
     }
-    return Table(history=newest_first, names=names)
+    return newest_first, names
 
 
 def _check(row: _Row, sources: dict[str, str]) -> None:
     for tier in row.tiers:
         if tier not in TIERS:
-            raise ConfigurationError(
-                f"the price table's row {row.model} has a tier {tier!r}; known are {', '.join(TIERS)}"
-            )
+            raise ValueError(f"has a row {row.model} with a tier {tier!r}; known are {', '.join(TIERS)}")
     for source in row.sources:
         if source not in sources:
-            raise ConfigurationError(
-                f"the price table's row {row.model} names a source {source!r} that it doesn't list"
-            )
+            raise ValueError(f"has a row {row.model} that names a source {source!r}, which it doesn't list")
 
 
-def _price(row: _Row, tier: str) -> Price:
+def _price(row: _Row, tier: str, source: str) -> Price:
     long, listed = row.long_context, row.tiers[tier]
-    base = _rates(row, tier, input_factor="1", output_factor="1")
+    source = ", ".join(row.sources) or source
+    if row.read is not None:
+        source += f"; read {row.read.isoformat()}"
+    base = _rates(row, tier, source, input_factor="1", output_factor="1")
     if long is None:
         return base
     if not listed.long_context:
         return msgspec.structs.replace(base, long_context_over=long.over)
-    dearer = _rates(row, tier, input_factor=long.input, output_factor=long.output, cached=listed.long_cached)
+    dearer = _rates(row, tier, source, input_factor=long.input, output_factor=long.output, cached=listed.long_cached)
     return msgspec.structs.replace(base, long_context_over=long.over, long_context=dearer)
 
 
-def _rates(row: _Row, tier: str, *, input_factor: str, output_factor: str, cached: str | None = None) -> Price:
+def _rates(
+    row: _Row, tier: str, source: str, *, input_factor: str, output_factor: str, cached: str | None = None
+) -> Price:
     listed = row.tiers[tier]
     try:
         return Price(
@@ -146,10 +173,10 @@ def _rates(row: _Row, tier: str, *, input_factor: str, output_factor: str, cache
             context_window=row.context_window,
             max_output=row.max_output,
             image_factor=row.image_factor,
-            source=f"{', '.join(row.sources)}; read {row.read.isoformat()}",
+            source=source,
         )
     except ValueError as error:
-        raise ConfigurationError(f"the price table ({row.model}, {tier}) has {error}") from None
+        raise ValueError(f"({row.model}, {tier}) has {error}") from None
 
 
 def _picodollars_or_none(dollars: str | None, factor: str) -> int | None:
