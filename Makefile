@@ -39,7 +39,8 @@ format: $(STAMP)  ## let ruff arrange the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-docs: $(STAMP)  ## write docs/scenarios.md and docs/faults.md anew, from runs: a minute or two
+docs: $(STAMP)  ## write docs/prices.md, docs/scenarios.md and docs/faults.md anew, and say which prices are old: a minute or two
+	$(BIN)/python tests/prices_page.py
 	$(BIN)/python tests/scenario_page.py
 	$(BIN)/python tests/fault_page.py
 
