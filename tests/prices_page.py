@@ -12,6 +12,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from barechat.cli.wording import per_million
 from barechat.money.prices import Prices
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 PAGE: Final = Path(__file__).parent.parent / "docs" / "prices.md"
 TABLE: Final[dict[str, Any]] = json.loads(resources.files("barechat.money").joinpath("prices.json").read_text("utf-8"))
 _STALE_AFTER: Final = timedelta(days=90)
-_PER_MILLION: Final = 10**6
 _INTRODUCTION: Final = """\
 # Prices
 
@@ -103,10 +103,7 @@ def _figures(price: Price) -> list[str]:
 
 
 def _dollars(rate_pd: int | None) -> str:
-    if rate_pd is None:
-        return ""
-    whole, part = divmod(rate_pd, _PER_MILLION)
-    return f"{whole}.{part:06d}".rstrip("0").rstrip(".")
+    return "" if rate_pd is None else per_million(rate_pd)
 
 
 def _row(*cells: str) -> str:

@@ -7,6 +7,7 @@ import click
 from barechat import __version__
 from barechat.cli.ask import ask
 from barechat.cli.demo import demo
+from barechat.cli.prices import prices
 from barechat.cli.sim import sim
 
 
@@ -19,5 +20,5 @@ def barechat() -> None:
     """
 
 
-for command in (ask, sim, demo):
+for command in (ask, prices, sim, demo):
     barechat.add_command(command)

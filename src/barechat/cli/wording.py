@@ -27,6 +27,12 @@ def dollars(cost: Cost) -> str:
     return {"bound": f"at most {amount}", "estimate": f"about {amount}"}.get(cost.certainty, f"{amount} exact")
 
 
+def per_million(rate_pd: int) -> str:
+    """Write a price of so many picodollars a token as dollars per million tokens: "2.5", "0.0025"."""
+    whole, part = divmod(rate_pd, 10**6)
+    return f"{whole}.{part:06d}".rstrip("0").rstrip(".")
+
+
 def bill(
     dot: str, model: str, usage: Usage | None, cost: Cost, *, attempts: int = 1, seconds: float | None = None
 ) -> str:
