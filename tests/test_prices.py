@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from barechat.errors import ConfigurationError
-from barechat.money.prices import Prices, most
+from barechat.money.prices import PREFIXES, Prices, most
 from barechat.records import UNPRICED, Usage
 from usage_examples import TODAY, usage, usages
 
@@ -158,7 +158,10 @@ def test_the_cost_names_the_row_that_priced_it() -> None:
         ("GPT-4o", "gpt-4o"),
         ("openai/gpt-4o-mini", "gpt-4o-mini"),
         ("azure/gpt-4o", "gpt-4o"),
+        ("azure/global/gpt-4o-mini", "gpt-4o-mini"),
+        ("azure/global-standard/gpt-4o-2024-08-06", "gpt-4o"),
         ("openrouter/openai/gpt-5", "gpt-5"),
+        ("vercel_ai_gateway/openai/gpt-5.4-mini", "gpt-5.4-mini"),
         ("gpt-5.6", "gpt-5.6-sol"),
         ("gpt-3.5-turbo-0125", "gpt-3.5-turbo"),
         ("gpt-3.5-turbo-0613", "gpt-3.5-turbo-0613"),
@@ -204,11 +207,27 @@ def test_a_known_name_resolves(name: str, model: str) -> None:
         "gpt-4o ",
         "someone/gpt-4o",
         "openai/someone/gpt-4o",
+        "openai/openai/gpt-4o",
+        "openai",
+        "openai/",
         "openrouter/gpt-4o",
+        "openrouter/openai/gpt-4o:free",
+        "azure/eu/gpt-4o-mini",  # a tenth dearer
+        "azure/us/gpt-4o-2024-08-06",
+        "azure/global/eu/gpt-4o",
+        "replicate/openai/gpt-4o",
+        "gpt-4o-2024-08-06-2024-08-06",
+        "gpt-4-0613-preview",
+        "gpt-3.5-turbo-instruct",  # not a chat model
         "ft:gpt-5:acme::id",
         "ft:o4-mini-2025-04-16:acme::id",
         "ft:gpt-4o-2024-05-13:acme::id",
         "ft:",
+        "ft::gpt-4o:acme::id",
+        "ft:ft:gpt-4o:acme::id",
+        "ft:gpt-4o-min:acme::id",
+        "ft:gpt-4o-mini-2024-07-18-tts:acme::id",
+        "my-ft:gpt-4o:acme::id",
         "gpt-4o-mini-2024-07-18.ft-0123",
         "llama-3.3-70b",
     ],
@@ -218,6 +237,21 @@ def test_an_unknown_name_is_unpriced_and_never_free(name: str) -> None:
     assert PRICES.find(name, None, TODAY) is None
     assert PRICES.tiers(name, TODAY) == {}
     assert PRICES.cost(usage(1, 1), name, None, TODAY) == UNPRICED
+
+
+@pytest.mark.parametrize(
+    "pattern", ["x{}", "{}x", "my-{}", "{}-mine", "{}-", "{}.", "{}/", "someone/{}", "{} {}", "{}{}"]
+)
+def test_no_model_s_name_is_known_as_a_part_of_another_name(pattern: str) -> None:
+    for name in PRICES._table.names:
+        longer = pattern.format(name, name)
+        assert PRICES.resolve(longer) is None, longer
+
+
+def test_of_prefixes_the_longest_is_taken_off() -> None:
+    for at, prefix in enumerate(PREFIXES):
+        assert not any(prefix.startswith(earlier) for earlier in PREFIXES[:at])
+        assert PRICES.resolve(f"{prefix}o3") == "o3"
 
 
 def test_a_snapshot_with_its_own_price_is_not_billed_as_its_family() -> None:

@@ -27,10 +27,18 @@ if TYPE_CHECKING:
 
     from barechat.money.table import DatedPrices
 
-PREFIXES = ("openrouter/openai/", "openai/", "azure/")
-"""Before a model's name, these don't change its price: gateways write `openai/` for OpenAI's own API, OpenRouter
-passes OpenAI's prices on, and `azure/` is LiteLLM's for deployments whose global kind costs the same. Anybody else's
-prefix is a price that we don't know."""
+PREFIXES = (
+    "vercel_ai_gateway/openai/",
+    "openrouter/openai/",
+    "openai/",
+    "azure/global-standard/",
+    "azure/global/",
+    "azure/",
+)
+"""Before a model's name, these don't change its price. Gateways write `openai/` for OpenAI's own API; OpenRouter and
+Vercel pass OpenAI's prices on; the others are LiteLLM's names of Azure's deployments, whose global kind costs the
+same. Anybody else's prefix is a price that we don't know: `azure/eu/` and `azure/us/` cost a tenth more,
+`replicate/openai/` and `gmi/openai/` have their own prices, and `github_copilot/` bills no tokens."""
 
 TIERS = {
     "": "standard",
@@ -149,7 +157,7 @@ class Prices:
         Case doesn't count: no two models differ by it alone, and Azure's deployments ignore it.
         """
         name = model.lower()
-        bare = name.removeprefix(next((prefix for prefix in PREFIXES if name.startswith(prefix)), ""))
+        bare = name.removeprefix(next(filter(name.startswith, PREFIXES), ""))
         for known in (name, bare):
             if known in self._aliases:
                 return self._aliases[known]
