@@ -70,7 +70,7 @@ TOUCHES: dict[str, set[str]] = {
     "async_client": {"asyncio"},  # its sleep
     "session": {"threading"},  # a lock, so that turns that end together are both kept
     "money.meter": {"os", "threading"},  # a lock that survives a fork
-    "money.prices": {"importlib", "pathlib"},  # its table, and the caller's
+    "money.prices": {"pathlib"},  # its table, and the caller's
 }
 FREE_ROOMS = {"transport", "cli", "simulator"}
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 from datetime import date
 from functools import cache
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -244,7 +243,7 @@ def _builtin() -> Prices:
 
 @cache
 def _builtin_table() -> Table:
-    return read_table(resources.files("barechat.money").joinpath("prices.json").read_bytes())
+    return read_table(Path(__file__).with_name("prices.json").read_bytes())
 
 
 @cache
