@@ -40,6 +40,8 @@ comes with the library; `barechat prices` prints it ([cli.md](cli.md#barechat-pr
 - A dated snapshot (`gpt-4o-2024-08-06`, `gpt-4o-0806`) costs what its model does unless it stands here itself; so does
   a name behind `openai/`, `openrouter/openai/` or `azure/`. A fine-tuned model (`ft:gpt-4o-2024-08-06:acme::id`) costs
   what `ft:` and its base do. Anyone else's prefix, and any other ending, is a name of its own.
+- These are the prices of api.openai.com. OpenAI's regional endpoints cost a tenth more for the models since gpt-5.4:
+  who uses them, writes that into a file of their own.
 
 ## Prices of your own
 
@@ -48,7 +50,7 @@ For a local model, another vendor's, or a special agreement, write a JSON file:
 ```json
 {"rows": [
   {"model": "llama-3.3-70b", "tiers": {"standard": {"input": "0", "output": "0"}}},
-  {"model": "deepseek-chat", "since": "2026-09-29", "context_window": 128000, "max_output": 8192,
+  {"model": "deepseek-chat", "since": "2025-09-29", "context_window": 128000, "max_output": 8192,
     "tiers": {"standard": {"input": "0.28", "cached": "0.028", "output": "0.42"}}}
 ]}
 ```
