@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from barechat.drive import AsyncDrive, Drive
+from barechat.drive import AsyncDrive, Drive, Outlets
 from barechat.errors import BarechatError, ConfigurationError, ConnectionFailed, ServerFailed, StreamTruncated
 from barechat.steps import Head
 from barechat.wire.retry import RetryPolicy
@@ -87,7 +87,7 @@ class Loop:
         script = Script(streamed=self.streamed, policy=self.policy, with_token=self.token is not None)
         if self.token is not None:
             object.__setattr__(script.receipt.call.endpoint, "token", self.token)
-        told = (script.story, script.receipt, self.filed.append, self.tracer)
+        told = (script.story, script.receipt, Outlets(self.filed.append, self.tracer))
         self.drive: Any
         if self.kind == "asyncio":
             self.drive = AsyncDrive(*told, awaited(self.send), awaited(self.sleep))

@@ -19,8 +19,8 @@ SOURCE = Path(barechat.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "records", "parameters", "settings", "usage"), 0),
     **dict.fromkeys(("wire", "money"), 1),
-    **dict.fromkeys(("exchange", "steps", "receipt", "history", "filing"), 2),
-    **dict.fromkeys(("drive", "transport"), 3),
+    **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing"), 2),
+    **dict.fromkeys(("drive", "transport", "ledger"), 3),
     **dict.fromkeys(("client", "async_client", "streams"), 4),
     **dict.fromkeys(("session", "guide"), 5),
     **dict.fromkeys(("cli", "pytest_plugin"), 6),
@@ -72,7 +72,7 @@ TOUCHES: dict[str, set[str]] = {
     "money.meter": {"os", "threading"},  # a lock that survives a fork
     "money.prices": {"pathlib"},  # its table, and the caller's
 }
-FREE_ROOMS = {"transport", "cli", "simulator"}
+FREE_ROOMS = {"transport", "ledger", "cli", "simulator"}
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
         StreamTruncated,
         TooLarge,
     )
+    from barechat.ledger.ledger import Ledger
+    from barechat.money.budget import Budget
     from barechat.money.meter import CostTracker
     from barechat.money.prices import Prices
     from barechat.records import (
@@ -87,6 +89,8 @@ _HOMES = {
         "StreamTruncated",
         "TooLarge",
     ),
+    "barechat.ledger.ledger": ("Ledger",),
+    "barechat.money.budget": ("Budget",),
     "barechat.money.meter": ("CostTracker",),
     "barechat.money.prices": ("Prices",),
     "barechat.records": (
@@ -117,6 +121,7 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "AuthenticationFailed",
     "BadRequest",
     "BarechatError",
+    "Budget",
     "BudgetExceeded",
     "Caps",
     "ChatSession",
@@ -132,6 +137,7 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "CostTracker",
     "DeadlineExceeded",
     "Delta",
+    "Ledger",
     "Message",
     "NotFound",
     "Overloaded",

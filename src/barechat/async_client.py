@@ -79,6 +79,8 @@ class AsyncClient(BaseClient):
             if drive.loop is running or drive.loop.is_closed():
                 drive.close()
         await self._transport.close()
+        if self._ledger is not None:
+            await self._ledger.flush_async()
 
     async def __aenter__(self) -> Self:
         return self
@@ -104,4 +106,4 @@ class AsyncClient(BaseClient):
         receipt = Receipt(call)
         story = exchange(call, receipt, self._origin, SENSES)
         send, sleep = self._transport.send, asyncio.sleep
-        return AsyncDrive(story, receipt, self._file, self._tracer(), send, sleep, self._running)
+        return AsyncDrive(story, receipt, self._outlets(), send, sleep)

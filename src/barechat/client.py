@@ -7,17 +7,18 @@ import random
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
 from barechat import settings
-from barechat.drive import Drive
+from barechat.drive import Drive, Outlets
 from barechat.errors import ConfigurationError, ParameterError
 from barechat.exchange import exchange
 from barechat.filing import file_receipt
+from barechat.money.budget import Budget
 from barechat.money.meter import CostTracker
 from barechat.money.prices import Prices
-from barechat.parameters import Parameters, check, check_kinds
+from barechat.parameters import Parameters, check, check_kinds, check_tags, shown
 from barechat.receipt import Call, Origin, Receipt
 from barechat.records import Reply
 from barechat.settings import Caps, Certificate, Timeouts, Verify
@@ -28,6 +29,7 @@ from barechat.wire.retry import RetryPolicy, budget_of
 from barechat.wire.trace import Trace, Tracer
 
 if TYPE_CHECKING:
+    from barechat.ledger.ledger import Ledger
     from barechat.transport.blocking import BlockingTransport
 
 _noise = random.SystemRandom()  # not random's own generator, which a fork would copy into step
@@ -57,6 +59,8 @@ class BaseClient:
         tags: Mapping[str, str] | None = None,
         prices: Prices | None = None,
         price_as: Mapping[str, str] | None = None,
+        ledger: Ledger | None = None,
+        budget: Budget | Sequence[Budget] | None = None,
         trace: Trace | None = None,
         verify: Verify = True,
         cert: Certificate | None = None,
@@ -72,10 +76,12 @@ class BaseClient:
         headers: sent with every request; they go before ours of the same name.
         timeouts, retry: the policies of calls that bring none of their own.
         caps: the most that is held in memory of one answer.
-        tags: names for what this client's calls are for; they stand on each call's receipt.
+        tags: names for what this client's calls are for, as in {"job": "nightly"}; the ledger keeps them.
         prices: the price table, as in `Prices.load("prices.json")`; by default barechat's own, overlaid with the file
             that BARECHAT_PRICES names.
         price_as: models or deployments that are priced as another, as in {"my-deployment": "gpt-4o"}.
+        ledger: where every attempt is filed.
+        budget: one or several that the calls must fit in; they need a ledger, which keeps them.
         trace: told of everything that goes over the wire, secrets masked; see `barechat.wire.trace.TraceEvent`.
         verify: whose certificates are trusted: True for SSL_CERT_FILE, SSL_CERT_DIR or else the system's; the path of
             a PEM file or of a directory with hashed names; an `ssl.SSLContext`; False for anyone's, with a warning.
@@ -86,11 +92,11 @@ class BaseClient:
 
         Raises:
             ConfigurationError: no key, a bad URL, an alias for a model without a price, a price file, certificate file
-                or proxy that can't be used.
+                or proxy that can't be used, a budget without a ledger, or of another amount there.
         """
         check_kinds(ConfigurationError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), caps=(caps, Caps))
         check_kinds(ConfigurationError, headers=(headers, Mapping), tags=(tags, Mapping), price_as=(price_as, Mapping))
-        check_kinds(ConfigurationError, trace=(trace, Callable), prices=(prices, Prices))
+        check_kinds(ConfigurationError, prices=(prices, Prices), trace=(trace, Callable))
         is_direct = _endpoint is None
         if _endpoint is None:
             key, token = _key_or_token(api_key, "OPENAI_API_KEY")
@@ -106,8 +112,10 @@ class BaseClient:
             )
         self.timeouts = timeouts or Timeouts()
         self.retry = retry or RetryPolicy()
-        self.tags = dict(tags or {})
+        self.tags = check_tags(tags or {}, ConfigurationError)
         self._endpoint = _endpoint
+        self._ledger = ledger
+        self._budgets = _checked_budgets(budget, ledger)
         self._caps = caps or Caps()
         self._trace = trace
         self._prices = (prices or Prices.default()).with_aliases(price_as or {})
@@ -207,6 +215,7 @@ class BaseClient:
         tags: Mapping[str, str] | None,
     ) -> Call:
         check_kinds(ParameterError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), tags=(tags, Mapping))
+        all_tags = {**self.tags, **check_tags(tags or {}, ParameterError)}
         return Call(
             endpoint=self._endpoint,
             request=request,
@@ -214,14 +223,17 @@ class BaseClient:
             policy=retry or self.retry,
             prices=self._prices,
             caps=self._caps,
-            tags={**self.tags, **(tags or {})},
+            tags=all_tags,
+            budgets=tuple(budget for budget in self._budgets if budget.covers(all_tags)),
+            is_filed=self._ledger is not None,
         )
 
     def _made_transport(self, verify: Verify, cert: Certificate | None, proxy: str | None) -> Any:
         raise NotImplementedError  # each client brings its own
 
-    def _tracer(self) -> Tracer | None:
-        return None if self._trace is None else Tracer(self._trace, SENSES.epoch, self._endpoint.key)
+    def _outlets(self) -> Outlets:
+        tracer = None if self._trace is None else Tracer(self._trace, SENSES.epoch, self._endpoint.key)
+        return Outlets(self._file, tracer, self._ledger, self._running)
 
     def _file(self, receipt: Receipt) -> None:
         file_receipt(receipt, self._cost)
@@ -308,6 +320,8 @@ class Client(BaseClient):
         for drive in list(self._running):
             drive.close()
         self._transport.close()
+        if self._ledger is not None:
+            self._ledger.flush()
 
     def __enter__(self) -> Self:
         return self
@@ -333,10 +347,29 @@ class Client(BaseClient):
         receipt = Receipt(call)
         story = exchange(call, receipt, self._origin, SENSES)
         send, wait = self._transport.send, threading.Event.wait
-        return Drive(story, receipt, self._file, self._tracer(), send, wait, self._running)
+        return Drive(story, receipt, self._outlets(), send, wait)
 
 
 def _key_or_token(given: str | Callable[[], Any] | None, variable: str) -> tuple[str, Callable[[], Any] | None]:
     if callable(given):
         return "", given
     return settings.api_key(given, variable), None
+
+
+def _checked_budgets(given: Budget | Sequence[Budget] | None, ledger: Ledger | None) -> tuple[Budget, ...]:
+    """Return the budgets of a client."""
+    if ledger is not None:
+        from barechat.ledger.ledger import Ledger as Kind  # noqa: PLC0415 - SQLite takes a while, and few need it
+
+        check_kinds(ConfigurationError, ledger=(ledger, Kind))
+    budgets: list[Budget] = []
+    for budget in () if given is None else given if isinstance(given, (list, tuple)) else (given,):
+        if not isinstance(budget, Budget):
+            raise ConfigurationError(f"budget must be a Budget, a list of them or None, not {shown(budget)}")
+        budgets.append(budget)
+        if ledger is None:
+            raise ConfigurationError(f"{budget} needs a ledger that keeps it: pass ledger=Ledger(path)")
+        ledger.check_budget(budget)
+    if len({budget.identity for budget in budgets}) < len(budgets):
+        raise ConfigurationError("two budgets have the same tag and per: a ledger can't tell them apart; keep one")
+    return tuple(budgets)

@@ -12,17 +12,19 @@ import inspect
 import logging
 import os
 import threading
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from barechat.errors import BarechatError, ConfigurationError
 from barechat.records import Delta, Reply
-from barechat.steps import Drain, Emit, Head, Read, Retry, Send, Step, Story, Wait
+from barechat.steps import Drain, Emit, Head, Read, Reserve, Retry, Send, Step, Story, Wait
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable, Mapping
     from types import ModuleType
 
+    from barechat.money.entry import Entry, Hold
     from barechat.receipt import Receipt
     from barechat.records import Attempt
     from barechat.steps import Deadline, Tell
@@ -77,6 +79,22 @@ class Answer(Protocol):
         ...
 
 
+class Ledger(Protocol):
+    """Who keeps budgets, and the account of every attempt."""
+
+    def reserve(self, hold: Hold, by: Deadline | None, tell: Tell) -> None:
+        """Hold an attempt's money, or raise. Returns early if what `tell` is told of is called."""
+        ...
+
+    async def reserve_async(self, hold: Hold, by: Deadline | None) -> None:
+        """As reserve, awaited."""
+        ...
+
+    def settle(self, entry: Entry) -> None:
+        """File an attempt that has ended; takes no time, and never fails."""
+        ...
+
+
 class AsyncAnswer(Protocol):
     """As `Answer`, awaited; closing takes no time."""
 
@@ -105,27 +123,31 @@ def advance(story: Story, answer: Any, error: BarechatError | None) -> Step | Re
         return reply
 
 
-class _Drive:
-    """What both loops share: the story, its receipt, and the end of both.
+@dataclass(frozen=True)
+class Outlets:
+    """Who is told of a call: its receipt's file, at the end; a tracer and a ledger, on the way.
 
     `running` holds the calls that have begun and not ended.
     """
 
-    def __init__(
-        self,
-        story: Story,
-        receipt: Receipt,
-        file: Callable[[Receipt], None],
-        tracer: Tracer | None,
-        running: set[Any] | None = None,
-    ) -> None:
+    file: Callable[[Receipt], None]
+    tracer: Tracer | None = None
+    ledger: Ledger | None = None
+    running: set[Any] = field(default_factory=set)
+
+
+class _Drive:
+    """What both loops share: the story, its receipt, and the end of both."""
+
+    def __init__(self, story: Story, receipt: Receipt, outlets: Outlets) -> None:
         self.receipt = receipt
-        self.listeners = [file]  # each is told once, when the call has ended, however it has
+        self.listeners = [outlets.file]  # each is told once, when the call has ended, however it has
         self.is_closed = False
         self._story = story
-        self._tracer = tracer
+        self._tracer = outlets.tracer
         self._trace_fault: BarechatError | None = None
-        self._running = set() if running is None else running
+        self._running = outlets.running
+        self._ledger = outlets.ledger
         self._pid = os.getpid()
         self._answer: Any = None  # an Answer or AsyncAnswer, from its head to its end
 
@@ -140,6 +162,7 @@ class _Drive:
     def _advance(self, answer: Any, error: BarechatError | None) -> Step | None:
         """Take the story one step on; None once it has ended, or the call was closed."""
         step = None if self.is_closed else advance(self._story, answer, error)
+        self._file_ended()
         if step is None or self.is_closed or isinstance(step, Reply):
             self.is_closed = True
             self._end()
@@ -155,8 +178,15 @@ class _Drive:
         finally:
             self._running.discard(self)
             self._leave()
+            self._file_ended()
             while self.listeners:
                 self.listeners.pop(0)(self.receipt)
+
+    def _file_ended(self) -> None:
+        """Have the attempts that have ended filed, each as soon as it has: another one may hold money meanwhile."""
+        unfiled = self.receipt.unfiled
+        while unfiled and self._ledger is not None:
+            self._ledger.settle(unfiled.pop(0))
 
     def _leave(self) -> None:
         answer, self._answer = self._answer, None
@@ -215,13 +245,11 @@ class Drive(_Drive):
         self,
         story: Story,
         receipt: Receipt,
-        file: Callable[[Receipt], None],
-        tracer: Tracer | None,
+        outlets: Outlets,
         send: Callable[[Send, Tell], Answer],
         wait: Callable[[threading.Event, float], object],
-        running: set[Any] | None = None,
     ) -> None:
-        super().__init__(story, receipt, file, tracer, running)
+        super().__init__(story, receipt, outlets)
         self._send = send
         self._wait = wait
         self._stop = Stop()
@@ -278,7 +306,10 @@ class Drive(_Drive):
         if isinstance(step, Send):
             self._tell_request(step)
             return self._head(self._send(step, self._stop.tell))
-        if isinstance(step, Retry):
+        if isinstance(step, Reserve):
+            assert self._ledger is not None  # noqa: S101 - a client with budgets has one
+            self._ledger.reserve(step.hold, step.by, self._stop.tell)
+        elif isinstance(step, Retry):
             self._tell_retry(step.attempt)
         elif isinstance(step, Wait):
             woken = threading.Event()
@@ -299,13 +330,11 @@ class AsyncDrive(_Drive):
         self,
         story: Story,
         receipt: Receipt,
-        file: Callable[[Receipt], None],
-        tracer: Tracer | None,
+        outlets: Outlets,
         send: Callable[[Send], Awaitable[AsyncAnswer]],
         sleep: Callable[[float], Awaitable[object]],
-        running: set[Any] | None = None,
     ) -> None:
-        super().__init__(story, receipt, file, tracer, running)
+        super().__init__(story, receipt, outlets)
         self.loop: asyncio.AbstractEventLoop | None = None  # once the call has begun
         self._send = send
         self._sleep = sleep
@@ -389,7 +418,10 @@ class AsyncDrive(_Drive):
         if isinstance(step, Send):
             self._tell_request(step)
             return self._head(await self._send(step))
-        if isinstance(step, Retry):
+        if isinstance(step, Reserve):
+            assert self._ledger is not None  # noqa: S101 - a client with budgets has one
+            await self._ledger.reserve_async(step.hold, step.by)
+        elif isinstance(step, Retry):
             told = self._tell_retry(step.attempt)
             if inspect.isawaitable(told):
                 await told

@@ -1,30 +1,47 @@
 """One call's story, told once for both clients: send, read, wait, try again, settle.
 
-The story is a generator. It yields plain steps (`Authorize`, `Send`, `Read`, `Emit`, `Drain`, `Retry`, `Wait`), which a
-loop in `drive.py` performs, and is sent plain answers; what goes wrong in a step is thrown into it as a BarechatError.
-It does no I/O, and is given its clocks, its noise and its ids.
+The story is a generator. It yields plain steps (`Authorize`, `Reserve`, `Send`, `Read`, `Emit`, `Drain`, `Retry`,
+`Wait`), which a loop in `drive.py` performs, and is sent plain answers; what goes wrong in a step is thrown into it as
+a BarechatError. It does no I/O, and is given its clocks, its noise and its ids.
 
 Rules: it never yields in a `finally`; it keeps the receipt true at every yield, so that a loop may drop it at any time.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from barechat.attempts import ANSWERED, Outcome, Try, entry_of
 from barechat.errors import (
     ApiError,
     BadRequest,
     BarechatError,
+    BudgetExceeded,
+    ConfigurationError,
     ConnectionFailed,
     DeadlineExceeded,
     ProtocolBroken,
     StreamTruncated,
 )
 from barechat.money.bound import bound
-from barechat.records import FREE, Attempt, Cost, Delta
-from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Retry, Send, Senses, Step, Story, Wait
+from barechat.money.entry import Hold
+from barechat.records import FREE, Cost, Delta
+from barechat.steps import (
+    Authorize,
+    Deadline,
+    Drain,
+    Emit,
+    Head,
+    Read,
+    Reserve,
+    Retry,
+    Send,
+    Senses,
+    Step,
+    Story,
+    Wait,
+)
 from barechat.usage import read_usage
 from barechat.wire.chunks import Fold
 from barechat.wire.encoding import Inflater
@@ -32,11 +49,11 @@ from barechat.wire.faults import read_error
 from barechat.wire.limits import rate_limits, server_delay_s
 from barechat.wire.reply import delta_of, read_whole, reply_of, verdict_of
 from barechat.wire.retry import Failure, delay_s, is_paid_by_server
-from barechat.wire.secret import redact, secrets_of, without
+from barechat.wire.secret import redact, secrets_of
 from barechat.wire.sse import Decoder
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator
     from datetime import date
 
     from barechat.errors import Which
@@ -45,35 +62,11 @@ if TYPE_CHECKING:
 _ERROR_BODY_BYTES = 64 * 1024  # more than any error, or blank beginning, needs
 _ERROR_BODY_S = 5.0  # likewise: the time is better spent on the next try
 _PIECE_BYTES = 64 * 1024  # one read may decompress to a thousand times as much, of events twenty times as large again
-_REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id", "request-id")
 # A gateway that gave up waiting says nothing of what the server behind it did, or bills.
 _STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
 _OK = range(200, 300)
 _STREAM_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 _LONGEST_START = max(map(len, _STREAM_STARTS))
-
-
-@dataclass
-class _Try:
-    """One attempt in the making."""
-
-    number: int
-    client_request_id: str
-    started: float
-    asked: float = 0.0  # when its request was handed to the transport
-    paused: float = 0.0  # seconds that the caller's own loop took
-    sent: bool | None = False
-    headers: Mapping[str, str] = field(default_factory=dict)
-    status: int | None = None
-    first_byte: float | None = None
-    cost: Cost | None = None  # set once it is known better than the bound
-    is_filed: bool = False
-
-    def leave(self) -> None:
-        """From now on nobody knows whether the request reached the server. A filed attempt can't leave any more."""
-        if self.is_filed:
-            raise ConnectionFailed("the call was closed before its request was sent", sent=False)
-        self.sent = None
 
 
 def exchange(call: Call, receipt: Receipt, origin: Origin, senses: Senses) -> Story:
@@ -94,6 +87,7 @@ class _Exchange:
         self._request = call.request
         self._secrets: frozenset[str] = frozenset()  # what the last attempt authenticated itself with
         self._tries = 0
+        self._failure: BarechatError | None = None  # the last attempt's
         self._total: Deadline | None = None
 
     def tell(self) -> Story:
@@ -103,15 +97,14 @@ class _Exchange:
             self._total = Deadline(self._senses.clock() + total_s, "total", total_s)
         while True:
             self._tries += 1
-            client_request_id = self._request.headers.get("X-Client-Request-Id") or self._senses.new_id()
-            this = _Try(len(self._receipt.attempts) + 1, client_request_id, self._senses.clock())
+            this = self._new_try()
             self._receipt.fold = self._receipt.whole = None
             try:
                 answer = yield from self._attempt(this)
             except BarechatError as error:
                 wait_s = self._after(this, error)
             except BaseException:
-                self._file(this, error="Interrupted")
+                self._file(this, Outcome("Interrupted"))
                 raise
             else:
                 self._file(this)
@@ -125,9 +118,16 @@ class _Exchange:
 
     # One attempt, from its request to its answer.
 
-    def _attempt(self, this: _Try) -> Story:
+    def _new_try(self) -> Try:
+        senses, key = self._senses, self._senses.new_id()
+        client_request_id = self._request.headers.get("X-Client-Request-Id") or key
+        return Try(len(self._receipt.attempts) + 1, key, client_request_id, senses.clock(), senses.epoch())
+
+    def _attempt(self, this: Try) -> Story:
         call, request = self._call, self._request
         token: str | None = (yield Authorize()) if call.endpoint.token is not None else None
+        if call.budgets:
+            yield self._reserve(this)
         this.asked = now = self._senses.clock()
         total = self._total
         if total is not None and total.at <= now:  # a function of the caller's took long; the answer would be billed
@@ -147,10 +147,30 @@ class _Exchange:
         this.sent, this.status, this.headers = True, head.status, head.headers
         self._receipt.limits = rate_limits(head.headers)
         if head.status not in _OK:
-            raise (yield from self._failure(this, head))
+            raise (yield from self._refusal(this, head))
         return (yield from self._answer(this, head))
 
-    def _failure(self, this: _Try, head: Head) -> Generator[Step, Any, ApiError]:
+    def _reserve(self, this: Try) -> Reserve:
+        """Return the step that holds the most that this attempt can cost."""
+        most, call, model = self._bound(), self._call, self._request.model
+        if most.picodollars is None:
+            raise ConfigurationError(
+                f"what a call of {model} may cost can't be bounded, and a budget is set: the model has no price (see "
+                "price_as and Prices.load), or the request asks for something without one, such as web search. "
+                "Nothing was sent."
+            )
+        this.is_held = True
+        hold = Hold(
+            key=this.key,
+            at=this.at,
+            model=model,
+            picodollars=most.picodollars,
+            budgets=call.budgets,
+            tags=dict(call.tags),
+        )
+        return Reserve(hold, self._total)
+
+    def _refusal(self, this: Try, head: Head) -> Generator[Step, Any, ApiError]:
         """Read a failed answer's body, as far as it comes, and return its error."""
         body, by = b"", self._idle_by(this)
         enough = self._senses.clock() + _ERROR_BODY_S
@@ -169,7 +189,7 @@ class _Exchange:
             this.cost = FREE
         return read_error(head.status, head.headers, body)
 
-    def _answer(self, this: _Try, head: Head) -> Story:
+    def _answer(self, this: Try, head: Head) -> Story:
         """Read an answer's body: a stream or a whole reply, whichever it turns out to be."""
         inflater = Inflater(head.headers.get("content-encoding", ""), max_bytes=self._call.caps.body_bytes)
         beginning, is_stream, by = b"", None, self._first_byte_by(this)
@@ -183,7 +203,7 @@ class _Exchange:
             return (yield from self._stream(this, inflater, beginning))
         return (yield from self._whole(this, inflater, beginning))
 
-    def _whole(self, this: _Try, inflater: Inflater, beginning: bytes) -> Story:
+    def _whole(self, this: Try, inflater: Inflater, beginning: bytes) -> Story:
         pieces: list[bytes] = []
         size, piece = 0, beginning
         while True:
@@ -207,7 +227,7 @@ class _Exchange:
             yield from self._emit(this, [delta_of(choice) for choice in reply.choices])
         return reply
 
-    def _stream(self, this: _Try, inflater: Inflater, beginning: bytes) -> Story:
+    def _stream(self, this: Try, inflater: Inflater, beginning: bytes) -> Story:
         fold = self._receipt.fold = Fold(self._request.n, max_bytes=self._call.caps.body_bytes)
         broken: BarechatError | None = None
         try:
@@ -226,7 +246,7 @@ class _Exchange:
             yield Drain()
         return reply_of(raw, verdict)
 
-    def _events(self, this: _Try, inflater: Inflater, beginning: bytes, fold: Fold) -> Generator[Step, Any, None]:
+    def _events(self, this: Try, inflater: Inflater, beginning: bytes, fold: Fold) -> Generator[Step, Any, None]:
         """Read a stream's events into `fold`, handing on what they bring, to [DONE] or the body's end."""
         caps = self._call.caps
         decoder = Decoder(max_line_bytes=caps.line_bytes, max_event_bytes=caps.body_bytes)
@@ -250,7 +270,7 @@ class _Exchange:
                 return
             data = inflater.feed(data)
 
-    def _emit(self, this: _Try, deltas: list[Delta]) -> Generator[Step, Any, None]:
+    def _emit(self, this: Try, deltas: list[Delta]) -> Generator[Step, Any, None]:
         """Hand deltas on. The time that the caller takes counts towards no deadline."""
         before = self._senses.clock()
         yield Emit(deltas)
@@ -267,20 +287,21 @@ class _Exchange:
             return total
         return Deadline(start + after_s, which, after_s, setting)
 
-    def _first_byte_by(self, this: _Try) -> Deadline | None:
+    def _first_byte_by(self, this: Try) -> Deadline | None:
         if self._request.streamed:
             return self._soonest(this.asked, "first_byte", self._call.timeouts.first_byte_s)
         return self._soonest(this.asked, "first_byte", self._call.policy.attempt_s, "RetryPolicy.attempt_s")
 
-    def _idle_by(self, this: _Try) -> Deadline | None:
+    def _idle_by(self, this: Try) -> Deadline | None:
         if not self._request.streamed:
             return self._first_byte_by(this)
         return self._soonest(self._senses.clock(), "idle", self._call.timeouts.idle_s)
 
     # What an attempt comes to.
 
-    def _meter(self, this: _Try, raw: dict[str, Any]) -> None:
+    def _meter(self, this: Try, raw: dict[str, Any]) -> None:
         """Set the attempt's cost from the server's own count, where it gave one."""
+        this.raw = raw
         usage = read_usage(raw.get("usage"))
         if usage is None:
             return
@@ -295,18 +316,22 @@ class _Exchange:
             cache_ttl=options.get("ttl") if isinstance(options, dict) else None,
         )
 
-    def _after(self, this: _Try, error: BarechatError) -> float | None:
+    def _after(self, this: Try, error: BarechatError) -> float | None:
         """File a failed attempt; return the wait before the next one, if any, or raise the error if none follows."""
         if isinstance(error, (ConnectionFailed, DeadlineExceeded)):
             if error.sent is None and this.sent:
                 error.sent = True
             this.sent = error.sent
+        if isinstance(error, BudgetExceeded):  # it was no attempt: nothing was tried
+            self._dress(error)
+            raise error from self._failure
         error.retry_after_s = server_delay_s(this.headers, self._senses.epoch())
         fold = self._receipt.fold
         failure = Failure(error, this.headers, self._receipt.limits, output_begun=fold is not None and fold.begun)
         asks_again = self._takes_usage_option_back(failure)
         wait_s = 0.0 if asks_again else self._delay_s(failure)
-        self._file(this, error=type(error).__name__, message=str(error), code=error.code, delay_s=wait_s)
+        self._file(this, Outcome(type(error).__name__, str(error), error.code, wait_s))
+        self._failure = error
         if wait_s is None:
             self._dress(error)
             raise error
@@ -332,45 +357,24 @@ class _Exchange:
     def _dress(self, error: BarechatError) -> None:
         """Put what the call knows on the error that ends it, and take the key out of what the server said."""
         receipt = self._receipt
-        last = receipt.attempts[-1]
         error.attempts = tuple(receipt.attempts)
         error.cost = receipt.cost
-        error.request_id = last.request_id
-        error.status = last.status if error.status is None else error.status
+        if receipt.attempts:
+            last = receipt.attempts[-1]
+            error.request_id = last.request_id
+            error.status = last.status if error.status is None else error.status
         error.partial = receipt.partial()
         redact(error, self._secrets)
 
-    def _file(
-        self,
-        this: _Try,
-        *,
-        error: str | None = None,
-        message: str | None = None,
-        code: str | None = None,
-        delay_s: float | None = None,
-    ) -> None:
+    def _file(self, this: Try, outcome: Outcome = ANSWERED) -> None:
         """Add the attempt to the receipt, at what it cost or, where that isn't known, at the most that it can have."""
-        this.is_filed = True
         cost = this.cost
         if cost is None:
             cost = FREE if this.sent is False else self._bound()
-        request_id = next((this.headers[name] for name in _REQUEST_ID_HEADERS if name in this.headers), None)
-        self._receipt.attempts.append(
-            Attempt(
-                number=this.number,
-                client_request_id=this.client_request_id,
-                request_id=without(self._secrets, request_id),
-                status=this.status,
-                error=error,
-                message=without(self._secrets, message),
-                code=without(self._secrets, code),
-                sent=this.sent,
-                elapsed_s=self._senses.clock() - this.started - this.paused,
-                first_byte_s=None if this.first_byte is None else this.first_byte - this.started,
-                delay_s=delay_s,
-                cost=cost,
-            )
-        )
+        attempt = this.end(outcome, cost, self._senses.clock(), self._secrets)
+        self._receipt.attempts.append(attempt)
+        if self._call.is_filed:
+            self._receipt.unfiled.append(entry_of(this, attempt, self._call, self._request))
 
     def _bound(self) -> Cost:
         request = self._request

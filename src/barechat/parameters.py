@@ -210,6 +210,16 @@ def check_kinds(error: type[BarechatError], **given: tuple[object, Any]) -> None
             raise error(f"{name} must be a {wanted} or None, not {type(value).__name__}", param=name)
 
 
+def check_tags(tags: Mapping[str, str], error: type[BarechatError]) -> dict[str, str]:
+    """Return a call's tags, or raise `error` if a name or value is no text that a ledger can keep."""
+    for name, value in tags.items():
+        for text in (name, value):
+            if not isinstance(text, str) or not text or not text.isprintable():
+                wanted = "names and values of printable text, as in {'job': 'nightly'}"
+                raise error(f"tags must be {wanted}, not {shown(tags)}", param="tags")
+    return dict(tags)
+
+
 def _unknown(name: str) -> str:
     if name in _ELSEWHERE:
         return f"{name} is not a parameter here: {_ELSEWHERE[name]}"

@@ -13,6 +13,8 @@ from barechat.wire.reply import reply_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from barechat.money.budget import Budget
+    from barechat.money.entry import Entry
     from barechat.money.prices import Prices
     from barechat.settings import Caps, Timeouts
     from barechat.wire.chunks import Fold
@@ -31,6 +33,8 @@ class Call:
     prices: Prices
     caps: Caps
     tags: Mapping[str, str] = field(default_factory=dict)
+    budgets: tuple[Budget, ...] = ()  # on which it draws
+    is_filed: bool = False  # in a ledger
 
 
 @dataclass
@@ -47,6 +51,7 @@ class Receipt:
     def __init__(self, call: Call) -> None:
         self.call = call
         self.attempts: list[Attempt] = []
+        self.unfiled: list[Entry] = []  # attempts that have ended, for the ledger
         self.fold: Fold | None = None  # of a stream, as far as it has come
         self.whole: dict[str, Any] | None = None  # a whole reply's object
         self.limits = RateLimits()

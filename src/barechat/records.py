@@ -93,6 +93,12 @@ class Cost(Record, frozen=True, kw_only=True):
         return format(self, "")
 
 
+def dollars(picodollars: int) -> str:
+    """Write an amount to the picodollar, without zeros that say nothing: $0.00, $1.25, $0.0000075."""
+    whole, part = divmod(picodollars, PICODOLLARS_PER_DOLLAR)
+    return f"${whole:,}.{f'{part:012d}'.rstrip('0').ljust(2, '0')}"
+
+
 FREE = Cost(picodollars=0, certainty="exact")
 UNPRICED = Cost(picodollars=None, certainty="unpriced")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Unpack
 
-from barechat.client import Client
+from barechat.client import SENSES, Client
 from barechat.errors import BarechatError, ConfigurationError, ParameterError
 from barechat.history import trim
 from barechat.money.meter import CostTracker
@@ -38,7 +38,8 @@ class ChatSession:
     system_prompt: the first message, if any; it is never trimmed.
     model: as in `Client.chat`.
     max_history: how many messages besides the system's are kept; None for all. Trimming drops whole turns.
-    options: those of every call, such as temperature=0 or timeouts=…; a call's own go before them.
+    options: those of every call, such as temperature=0 or timeouts=…; a call's own go before them. Unless there is one
+        among the tags, a tag `session` tells the conversation's calls from others' in a ledger.
 
     `messages` is the conversation so far, in the API's form: yours to read. A message is added to it, with its reply,
     only when the whole reply has come; a failed or abandoned send leaves it as it was. Sends may overlap, in one thread
@@ -71,6 +72,7 @@ class ChatSession:
         self.cost = CostTracker()
         self._client = client
         self._options = options
+        self._tags = {"session": SENSES.new_id()}
         self._adding = threading.Lock()
 
     def send(self, user_message: str, **options: Unpack[CallOptions]) -> Reply:
@@ -107,7 +109,9 @@ class ChatSession:
         return trim([*self.messages, _said_by_user(user_message)], self.max_history)
 
     def _merged(self, options: CallOptions) -> CallOptions:
-        return {**self._options, **options}
+        merged: CallOptions = {**self._options, **options}
+        merged["tags"] = {**self._tags, **(merged.get("tags") or {})}
+        return merged
 
     def _remember(self, user_message: str, reply: Reply) -> None:
         turn = [_said_by_user(user_message), reply.message.to_dict()]

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from barechat.errors import Which  # noqa: TC001 - msgspec reads the annotations
+from barechat.money.entry import Hold  # noqa: TC001 - likewise
 from barechat.records import Attempt, Delta, Reply
 
 
@@ -23,6 +24,13 @@ class Deadline(msgspec.Struct, frozen=True):
 
 class Authorize(msgspec.Struct, frozen=True):
     """Ask the caller's token function anew. Answer: the token."""
+
+
+class Reserve(msgspec.Struct, frozen=True):
+    """Hold the most that an attempt can cost of its budgets, before it is sent."""
+
+    hold: Hold
+    by: Deadline | None
 
 
 class Send(msgspec.Struct, frozen=True):
@@ -78,7 +86,7 @@ class Wait(msgspec.Struct, frozen=True):
 Tell = Callable[[Callable[[], object] | None], object]
 """Takes what wakes up whoever performs a step, should the call be closed meanwhile; None once there is nobody."""
 
-Step = Authorize | Send | Read | Emit | Drain | Retry | Wait
+Step = Authorize | Reserve | Send | Read | Emit | Drain | Retry | Wait
 Story = Generator[Step, Any, Reply]
 
 

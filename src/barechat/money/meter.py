@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from barechat.money.prices import Prices
-from barechat.records import PICODOLLARS_PER_DOLLAR, UNPRICED, Certainty, Cost, Record, Reply, Usage
+from barechat.records import PICODOLLARS_PER_DOLLAR, UNPRICED, Certainty, Cost, Record, Reply, Usage, dollars
 from barechat.usage import read_usage
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class Totals(Record, frozen=True):
             f"calls          {self.calls:,}",
             f"input tokens   {self.input_tokens:,}",
             f"output tokens  {self.output_tokens:,}",
-            f"total cost     {_dollars(total)}",
-            f"not exact      {_dollars(total - exact)}{self._reasons()}",
+            f"total cost     {dollars(total)}",
+            f"not exact      {dollars(total - exact)}{self._reasons()}",
             f"unpriced       {_calls(self.unpriced_calls)}" + (", not in the total" if self.unpriced_calls else ""),
         ]
         return "\n".join(lines)
@@ -64,7 +64,7 @@ class Totals(Record, frozen=True):
     def _reasons(self) -> str:
         told: dict[Certainty, str] = {"bound": "is at most", "estimate": "is about"}
         reasons = [
-            f"{_dollars(self.by_certainty_pd[certainty])} {words}"
+            f"{dollars(self.by_certainty_pd[certainty])} {words}"
             for certainty, words in told.items()
             if self.by_certainty_pd.get(certainty)
         ]
@@ -195,12 +195,6 @@ class CostTracker:
 
 def _usd(picodollars: int) -> Decimal:
     return Decimal(picodollars) / PICODOLLARS_PER_DOLLAR
-
-
-def _dollars(picodollars: int) -> str:
-    """Write an amount to the picodollar, without zeros that say nothing: $0.00, $1.25, $0.0000075."""
-    whole, part = divmod(picodollars, PICODOLLARS_PER_DOLLAR)
-    return f"${whole:,}.{f'{part:012d}'.rstrip('0').ljust(2, '0')}"
 
 
 def _calls(count: int) -> str:

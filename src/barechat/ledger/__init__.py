@@ -1,0 +1,1 @@
+"""What was spent, durably: one SQLite file, one writer thread a process, many readers."""

@@ -1,0 +1,251 @@
+"""`Ledger`: the file in which every attempt stands, and which keeps budgets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from barechat.errors import ConfigurationError, DeadlineExceeded
+from barechat.ledger import reads, repricing
+from barechat.ledger.schema import faults_of, opened, opened_to_read
+from barechat.ledger.store import check_amount
+from barechat.ledger.writer import Asked, Writer
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+
+    from barechat.ledger.reads import BudgetState, By, Spending
+    from barechat.ledger.store import Store
+    from barechat.money.budget import Budget
+    from barechat.money.entry import Entry, Hold
+    from barechat.money.prices import Prices
+    from barechat.steps import Deadline, Tell
+
+
+class Ledger:
+    """A durable account of every attempt, and of budgets: one SQLite file, shared by threads, tasks and processes.
+
+    path: the file, made if it isn't there, readable by its owner alone. It must be on a disk of this machine, since
+        SQLite's write-ahead log doesn't work over networks. No text of prompts or replies is in it.
+
+    Give it to clients as `ledger=…`. A row is on the disk some milliseconds after its attempt has ended; `flush` waits
+    for that. What a budget holds is there before a request is sent. A forked child opens the file anew.
+
+    Raises:
+        ConfigurationError: the file can't be written, isn't a ledger, is corrupt, or is of a newer barechat.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
+            raise ConfigurationError(f"a Ledger needs the path of a file, not {path!r}")
+        self.path = os.path.abspath(os.fspath(path))  # noqa: PTH100 - as text, for SQLite
+        opened(self.path).close()  # its faults are told here, and not in the middle of a call
+        self._writers: dict[int, Writer] = {}  # by the process that made it
+
+    def __repr__(self) -> str:
+        return f"Ledger({self.path!r})"
+
+    def __reduce__(self) -> tuple[type[Ledger], tuple[str]]:
+        return Ledger, (self.path,)
+
+    # What clients call.
+
+    def reserve(self, hold: Hold, by: Deadline | None, tell: Tell = lambda _: None) -> None:
+        """Hold an attempt's money, on the disk, before it is sent. Returns early if `tell`'s function is called.
+
+        Raises:
+            BudgetExceeded: there is no room. ConfigurationError: the file can't be written, or has this budget at
+            another amount. DeadlineExceeded: there was none in time.
+        """
+        answered = threading.Event()
+        asked = Asked(answered.set, hold=hold)
+        tell(answered.set)
+        try:
+            self._writer().put(asked)
+            answered.wait(None if by is None else max(by.at - time.monotonic(), 0))
+        finally:
+            tell(None)
+        if asked.is_answered:
+            _raise(asked)
+        elif by is not None and by.at <= time.monotonic():
+            raise _no_room(by)
+
+    async def reserve_async(self, hold: Hold, by: Deadline | None) -> None:
+        """Same as reserve, awaited."""
+        asked = await self._asked(None if by is None else by.at - time.monotonic(), hold=hold)
+        if asked is None:
+            assert by is not None  # noqa: S101 - without one, it waits for an answer
+            raise _no_room(by)
+        _raise(asked)
+
+    def settle(self, entry: Entry) -> None:
+        """File an attempt that has ended, some time soon. Takes no time, and never fails: the log says what does."""
+        self._writer().put(entry)
+
+    def flush(self) -> None:
+        """Wait until all that has been filed is on the disk.
+
+        Raises:
+            ConfigurationError: it can't be written.
+        """
+        self._work(lambda _: None)
+
+    async def flush_async(self) -> None:
+        """Same as flush, awaited."""
+        asked = await self._asked(None, work=lambda _: None)
+        if asked is not None:
+            _raise(asked)
+
+    def close(self) -> None:
+        """File what is left, and end the writer's thread. The ledger can still be used; that starts another one."""
+        writer = self._writers.pop(os.getpid(), None)
+        if writer is not None:
+            writer.stop()
+
+    def check_budget(self, budget: Budget) -> None:
+        """Raise a ConfigurationError if the ledger has this budget, as of now, at another amount."""
+        period = budget.period(time.time())
+        for state in self.budgets():
+            if (state.tag, state.per, state.period) == (*budget.identity, period):
+                check_amount(budget, state.limit_pd)
+
+    # What people ask.
+
+    def spending(self, by: By = "model", since: datetime | None = None) -> list[Spending]:
+        """Return what each model, day (UTC), tag or session has cost, attempts that are running included.
+
+        An attempt with several tags counts for each of them.
+        """
+        with self._reading() as db:
+            return reads.spending(db, by, None if since is None else since.timestamp())
+
+    def budgets(self) -> list[BudgetState]:
+        """Return how each budget stands, in each day or month that it was used in."""
+        with self._reading() as db:
+            return reads.budgets(db)
+
+    def attempts(self, since: datetime | None = None) -> Iterator[dict[str, Any]]:
+        """Yield each attempt as a dict of the table's columns, as they were filed; times in seconds since 1970."""
+        with self._reading() as db:
+            yield from reads.attempts(db, None if since is None else since.timestamp())
+
+    def check(self) -> list[str]:
+        """Return what is wrong with the file, a sentence each: broken pages, sums that don't add up."""
+        with self._reading() as db:
+            return reads.problems(db)
+
+    # What people change.
+
+    def set_budget(self, budget: Budget) -> None:
+        """Set a budget's amount from now on, for all that share it, and open it if it was closed.
+
+        It becomes one that the calls of the `barechat` command carry.
+        """
+        self._work(lambda store: store.set_standing(budget, time.time()))
+
+    def drop_budget(self, per: str, tag: str | None = None) -> bool:
+        """Let the command's calls carry a budget no more; False if they didn't."""
+        dropped: bool = self._work(lambda store: store.drop_standing(tag, per))
+        return dropped
+
+    def standing_budgets(self) -> list[Budget]:
+        """Return the budgets that the command's calls carry."""
+        with self._reading() as db:
+            return reads.standing(db)
+
+    def reconcile(self) -> tuple[int, int]:
+        """Count as spent what is held by attempts of processes that died, and of outcomes that nobody knows.
+
+        Returns how many attempts, and how many picodollars. Safe: they can't have cost more.
+        """
+        ended: tuple[int, int] = self._work(lambda store: store.end_holds(spent=True))
+        return ended
+
+    def release(self) -> tuple[int, int]:
+        """Same as reconcile, but count them as nothing: for when the server's own bill says so."""
+        ended: tuple[int, int] = self._work(lambda store: store.end_holds(spent=False))
+        return ended
+
+    def prune(self, before: datetime) -> int:
+        """Forget the attempts that began before a moment and have ended. Budgets keep what was spent of them.
+
+        Returns how many.
+        """
+        count: int = self._work(lambda store: store.prune(before.timestamp()))
+        return count
+
+    def reprice(self, prices: Prices) -> list[repricing.Correction]:
+        """Price all attempts anew by their stored usage, and correct those whose cost differs, the old figure kept."""
+        with self._reading() as db:
+            corrections = list(repricing.corrections(reads.attempts(db, None), prices))
+
+        def correct(store: Store) -> None:
+            for correction in corrections:
+                store.reprice(correction.id, correction.cost, prices.version, time.time())
+
+        self._work(correct)
+        return corrections
+
+    def _work(self, work: Callable[[Store], Any]) -> Any:
+        answered = threading.Event()
+        asked = Asked(answered.set, work=work)
+        self._writer().put(asked)
+        answered.wait()
+        _raise(asked)
+        return asked.result
+
+    async def _asked(self, within_s: float | None, **order: Any) -> Asked | None:
+        """Ask the writer; return the answered order, or None if it wasn't in time."""
+        import asyncio  # noqa: PLC0415 - a program that only blocks never loads it
+
+        loop = asyncio.get_running_loop()
+        answered = loop.create_future()
+
+        def answer() -> None:
+            if not answered.done():  # by whoever waited no longer
+                answered.set_result(None)
+
+        asked = Asked(answer, loop=loop, **order)
+        self._writer().put(asked)
+        try:
+            async with asyncio.timeout(within_s):
+                await answered
+        except TimeoutError:
+            return None
+        return asked
+
+    def _writer(self) -> Writer:
+        pid = os.getpid()  # and no lock, which a fork could copy locked
+        writer = self._writers.get(pid)
+        if writer is None:
+            writer = self._writers.setdefault(pid, Writer(self.path))
+            weakref.finalize(self, writer.stop)  # at the program's end at the latest
+        return writer
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with faults_of(self.path):
+            db = opened_to_read(self.path)
+            try:
+                yield db
+            finally:
+                db.close()
+
+
+def _raise(asked: Asked) -> None:
+    if asked.error is not None:
+        raise asked.error
+
+
+def _no_room(by: Deadline) -> DeadlineExceeded:
+    return DeadlineExceeded(
+        f"the budget had no room within {by.after_s:g} s (Timeouts.{by.which}_s). Nothing was sent.",
+        which=by.which,
+        sent=False,
+    )

@@ -1,0 +1,359 @@
+"""What is written into a ledger, and by which rules: holds, what became of them, and budgets that are never overspent.
+
+One writer calls these, within a transaction that nobody else can write in (BEGIN IMMEDIATE); so what is read here and
+written after it can't have changed in between. A batch takes the same few statements whatever its size, its rows as one
+JSON text: each statement lets go of Python's global lock, and to get that back from a busy thread takes up to 5 ms.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from barechat.errors import BudgetExceeded, ConfigurationError
+from barechat.ledger.owners import is_dead, this_process
+from barechat.money.budget import LARGEST_PD
+from barechat.records import Cost, dollars
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from barechat.money.budget import Budget
+    from barechat.money.entry import Entry, Hold
+
+_ENTRY = (
+    *("key", "at", "state", "model", "served", "tier", "served_tier", "tags", "session"),
+    *("status", "error", "code", "request_id", "client_request_id"),
+    *("input_tokens", "output_tokens", "usage", "cache_ttl", "cost_pd", "certainty"),
+    *("elapsed_s", "first_byte_s", "price_version"),
+)
+_HOLD = ("key", "at", "state", "model", "tags", "session", "held_pd", "owner")
+
+
+def _rows(columns: Sequence[str]) -> str:
+    """Return what reads a JSON list of rows as a table of these columns."""
+    values = ", ".join(f"json_extract(value, '$[{place}]') AS {name}" for place, name in enumerate(columns))
+    return f"SELECT {values} FROM json_each(?)"  # noqa: S608 - our own names
+
+
+_CREATE_ENDED = f"CREATE TEMP TABLE IF NOT EXISTS ended ({', '.join(_ENTRY)}, UNIQUE (key))"
+_ADD_ENDED = f"INSERT OR IGNORE INTO ended {_rows(_ENTRY)}"
+_DROP_KNOWN = "DELETE FROM ended WHERE key IN (SELECT key FROM attempts WHERE state <> 'held')"
+_DRAWN = """
+SELECT a.id AS attempt, d.budget, d.held_pd, e.cost_pd
+FROM ended e JOIN attempts a ON a.key = e.key JOIN draws d ON d.attempt = a.id
+WHERE e.state = 'settled'
+"""
+_FREE = f"""
+UPDATE budgets SET held_pd = budgets.held_pd - s.held, spent_pd = budgets.spent_pd + s.spent
+FROM (SELECT budget, sum(held_pd) AS held, sum(min(cost_pd, held_pd)) AS spent FROM ({_DRAWN}) GROUP BY budget) s
+WHERE budgets.id = s.budget
+"""  # noqa: S608 - likewise
+_SPEND = f"""
+UPDATE draws SET held_pd = 0, spent_pd = s.cost_pd
+FROM ({_DRAWN}) s WHERE draws.attempt = s.attempt AND draws.budget = s.budget
+"""  # noqa: S608 - likewise
+_FILE = f"""
+INSERT INTO attempts ({", ".join(_ENTRY)}) SELECT {", ".join(_ENTRY)} FROM ended WHERE true
+ON CONFLICT (key) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _ENTRY if name != "key")}
+"""  # noqa: S608 - our own names
+_HOLD_ATTEMPTS = f"INSERT INTO attempts ({', '.join(_HOLD)}) {_rows(_HOLD)}"
+_HOLD_DRAWS = f"""
+INSERT INTO draws (attempt, budget, held_pd)
+SELECT a.id, h.budget, h.held_pd FROM ({_rows(("key", "budget", "held_pd"))}) h JOIN attempts a ON a.key = h.key
+"""  # noqa: S608 - likewise
+
+
+@dataclass
+class _Pot:
+    """A budget's row, as it stands within this transaction."""
+
+    id: int
+    limit_pd: int
+    spent_pd: int
+    held_pd: int
+    is_closed: bool
+    new_pd: int = 0  # of held_pd, by holds that are yet to be written
+    is_awaited: bool = False  # somebody waits for its room, and nobody is to go before
+
+
+WAITS = object()
+"""The answer to who is to wait for room."""
+
+
+class Store:
+    """A ledger's writing side, on one connection."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.db = db
+        self._owner: int | None = None
+        db.execute(_CREATE_ENDED)
+
+    def reserve(self, holds: Iterable[Hold]) -> list[Any]:
+        """Hold each one's money of all its budgets, or of none.
+
+        Returns an answer for each, in turn: None if it is held, a BudgetExceeded or ConfigurationError (the ledger has
+        this budget at another amount), or WAITS.
+        """
+        pots: dict[tuple[str, str, str], _Pot] = {}
+        held: list[tuple[Hold, list[_Pot]]] = []
+        answers = [self._answer(hold, pots, held) for hold in holds]
+        if held:
+            self._write_holds(held)
+            for pot in pots.values():
+                self.db.execute("UPDATE budgets SET held_pd = ? WHERE id = ?", (pot.held_pd, pot.id))
+        return answers
+
+    def settle(self, entries: Sequence[Entry]) -> list[str]:
+        """File attempts that have ended, each once: free what they held and count what they cost.
+
+        One whose cost isn't known keeps its hold. Returns a sentence for each attempt that cost more than it had held.
+        """
+        db = self.db
+        db.execute("DELETE FROM ended")
+        db.execute(_ADD_ENDED, (_json([_entry_row(entry) for entry in entries]),))
+        db.execute(_DROP_KNOWN)
+        overruns = []
+        if any(entry.is_held for entry in entries):
+            overruns = db.execute(f"SELECT * FROM ({_DRAWN}) WHERE cost_pd > held_pd").fetchall()  # noqa: S608
+            db.execute(_FREE)
+            db.execute(_SPEND)
+        db.execute(_FILE)
+        return [self._overrun(*overrun) for overrun in overruns]
+
+    def set_standing(self, budget: Budget, now: float) -> None:
+        """Make a budget one that the command's calls carry, and set its amount; one that was closed is open again."""
+        tag, per, limit = budget.tag or "", budget.per, budget.limit_pd
+        self.db.execute("INSERT OR REPLACE INTO standing VALUES (?, ?, ?)", (tag, per, limit))
+        self.db.execute(
+            "UPDATE budgets SET limit_pd = ?, is_closed = 0 WHERE tag = ? AND per = ? AND period = ?",
+            (limit, tag, per, budget.period(now)),
+        )
+
+    def drop_standing(self, tag: str | None, per: str) -> bool:
+        """Let the command's calls carry a budget no more; False if they didn't."""
+        return bool(self.db.execute("DELETE FROM standing WHERE tag = ? AND per = ?", (tag or "", per)).rowcount)
+
+    def end_holds(self, *, spent: bool) -> tuple[int, int]:
+        """End the holds that nobody will settle, of dead processes and of outcomes unknown: as spent, or as nothing.
+
+        Returns how many attempts these were, and how many picodollars they held.
+        """
+        db = self.db
+        owners = db.execute("SELECT id, pid, started, boot FROM owners").fetchall()
+        dead = _json([number for number, *owner in owners if is_dead((owner[0], owner[1], owner[2]))])
+        chosen = """SELECT id, held_pd FROM attempts
+            WHERE state = 'kept' OR (state = 'held' AND owner IN (SELECT value FROM json_each(?)))"""
+        ended = db.execute(chosen, (dead,)).fetchall()
+        ids = _json([number for number, _ in ended])
+        of_budgets = "SELECT budget, sum(held_pd) AS held FROM draws WHERE attempt IN (SELECT value FROM json_each(?))"
+        db.execute(
+            f"""UPDATE budgets SET held_pd = budgets.held_pd - s.held, spent_pd = budgets.spent_pd + ? * s.held
+            FROM ({of_budgets} GROUP BY budget) s WHERE budgets.id = s.budget""",  # noqa: S608 - our own words
+            (int(spent), ids),
+        )
+        db.execute(
+            "UPDATE draws SET spent_pd = ? * held_pd, held_pd = 0 WHERE attempt IN (SELECT value FROM json_each(?))",
+            (int(spent), ids),
+        )
+        db.execute(
+            """UPDATE attempts SET state = 'settled', cost_pd = ? * held_pd, certainty = ?
+            WHERE id IN (SELECT value FROM json_each(?))""",
+            (int(spent), "bound" if spent else "exact", ids),
+        )
+        return len(ended), sum(held for _, held in ended)
+
+    def prune(self, before: float) -> int:
+        """Forget attempts that ended before a moment; what they spent of budgets stays spent. Returns how many."""
+        db = self.db
+        old = "SELECT id FROM attempts WHERE state = 'settled' AND at < ?"
+        db.execute(
+            f"""UPDATE budgets SET pruned_pd = pruned_pd + s.spent
+            FROM (SELECT budget, sum(spent_pd) AS spent FROM draws WHERE attempt IN ({old}) GROUP BY budget) s
+            WHERE budgets.id = s.budget""",  # noqa: S608 - our own words
+            (before,),
+        )
+        db.execute(f"DELETE FROM draws WHERE attempt IN ({old})", (before,))  # noqa: S608 - likewise
+        return db.execute("DELETE FROM attempts WHERE state = 'settled' AND at < ?", (before,)).rowcount
+
+    def reprice(self, attempt: int, cost: Cost, version: str, now: float) -> None:
+        """Correct what a settled attempt cost, and what it spent of budgets; the first figure is kept beside it."""
+        db, cost_pd = self.db, _storable(cost.picodollars)
+        db.execute(
+            """UPDATE budgets SET spent_pd = max(0, min(?, budgets.spent_pd - d.spent_pd + ?))
+            FROM draws d WHERE d.attempt = ? AND d.budget = budgets.id""",
+            (LARGEST_PD, cost_pd or 0, attempt),
+        )
+        db.execute("UPDATE draws SET spent_pd = ? WHERE attempt = ?", (cost_pd or 0, attempt))
+        db.execute(
+            """UPDATE attempts SET first_cost_pd = CASE WHEN repriced_at IS NULL THEN cost_pd ELSE first_cost_pd END,
+            cost_pd = ?, certainty = ?, price_version = ?, repriced_at = ? WHERE id = ?""",
+            (cost_pd, cost.certainty, version, now, attempt),
+        )
+
+    def _answer(self, hold: Hold, pots: dict[tuple[str, str, str], _Pot], held: list[tuple[Hold, list[_Pot]]]) -> Any:
+        try:
+            drawn = [self._pot(pots, budget, hold.at) for budget in hold.budgets]
+        except ConfigurationError as error:
+            return error
+        for budget, pot in zip(hold.budgets, drawn, strict=True):
+            refusal = self._refusal(budget, pot, hold)
+            if refusal is None:
+                continue
+            if not (refusal.fits_later and budget.wait):
+                return refusal
+            for awaited in drawn:
+                awaited.is_awaited = True
+            return WAITS
+        for pot in drawn:
+            pot.held_pd += hold.picodollars
+            pot.new_pd += hold.picodollars
+        held.append((hold, drawn))
+        return None
+
+    def _pot(self, pots: dict[tuple[str, str, str], _Pot], budget: Budget, at: float) -> _Pot:
+        """Return a budget's row, made if it isn't there."""
+        identity = (budget.tag or "", budget.per, budget.period(at))
+        pot = pots.get(identity)
+        if pot is None:
+            self.db.execute(
+                "INSERT OR IGNORE INTO budgets (tag, per, period, limit_pd) VALUES (?, ?, ?, ?)",
+                (*identity, budget.limit_pd),
+            )
+            found = self.db.execute(
+                "SELECT id, limit_pd, spent_pd, held_pd, is_closed FROM budgets WHERE (tag, per, period) = (?, ?, ?)",
+                identity,
+            )
+            pot = pots[identity] = _Pot(*found.fetchone())
+        check_amount(budget, pot.limit_pd)
+        return pot
+
+    def _refusal(self, budget: Budget, pot: _Pot, hold: Hold) -> BudgetExceeded | None:
+        """Return why there is no room for a hold, or None if there is."""
+        need, taken = hold.picodollars, pot.spent_pd + pot.held_pd
+        if not (pot.is_closed or pot.is_awaited) and taken + need <= pot.limit_pd:
+            return None
+        most = Cost(picodollars=need, certainty="bound")
+        if pot.is_closed:
+            said = f"{budget} is closed: a call cost more than the server was asked to let it; set the budget anew"
+            return BudgetExceeded(f"{said}. Nothing was sent.", cost=most)
+        running = pot.new_pd + self._held_by_the_living(pot.id)
+        fits_later = taken - running + need <= pot.limit_pd
+        if fits_later:
+            advice = f"Running calls hold {dollars(running)}: try again when they have ended, or set wait=True"
+        else:
+            kept = pot.held_pd - running
+            advice = f"{dollars(pot.spent_pd)} is spent" + (
+                f", and {dollars(kept)} held by calls of unknown outcome" if kept else ""
+            )
+            advice += ". A smaller max_completion_tokens lowers what a call can cost"
+        left = dollars(max(pot.limit_pd - taken, 0))
+        return BudgetExceeded(
+            f"the call can cost up to {dollars(need)}, and {budget} has {left} left. {advice}. Nothing was sent.",
+            fits_later=fits_later,
+            cost=most,
+        )
+
+    def _held_by_the_living(self, budget: int) -> int:
+        """Return what running calls of running processes hold of a budget, in picodollars."""
+        found = self.db.execute(
+            """SELECT o.pid, o.started, o.boot, sum(d.held_pd)
+            FROM draws d JOIN attempts a ON a.id = d.attempt JOIN owners o ON o.id = a.owner
+            WHERE d.budget = ? AND d.held_pd > 0 AND a.state = 'held' GROUP BY o.id""",
+            (budget,),
+        )
+        return sum(held for pid, started, boot, held in found.fetchall() if not is_dead((pid, started, boot)))
+
+    def _write_holds(self, held: list[tuple[Hold, list[_Pot]]]) -> None:
+        owner = self._own()
+        self.db.execute(_HOLD_ATTEMPTS, (_json([_hold_row(hold, owner) for hold, _ in held]),))
+        draws = [(hold.key, pot.id, hold.picodollars) for hold, pots in held for pot in pots]
+        self.db.execute(_HOLD_DRAWS, (_json(draws),))
+
+    def _own(self) -> int:
+        """Return the number of this process among the owners."""
+        if self._owner is None:
+            owner = this_process()
+            self.db.execute("INSERT OR IGNORE INTO owners (pid, started, boot) VALUES (?, ?, ?)", owner)
+            found = self.db.execute("SELECT id FROM owners WHERE (pid, started, boot) = (?, ?, ?)", owner)
+            self._owner = int(found.fetchone()[0])
+        return self._owner
+
+    def undo(self) -> None:
+        """Take a transaction back, and what was learned within it."""
+        self._owner = None
+        with contextlib.suppress(sqlite3.Error):  # SQLite has taken it back by itself
+            self.db.execute("ROLLBACK")
+
+    def _overrun(self, attempt: int, budget: int, held_pd: int, cost_pd: int) -> str:
+        """Count what an attempt cost beyond its hold, and close the budget: its calls can't be bounded."""
+        db = self.db
+        db.execute(
+            "UPDATE budgets SET spent_pd = min(spent_pd + ?, ?), is_closed = 1 WHERE id = ?",
+            (cost_pd - held_pd, LARGEST_PD, budget),
+        )
+        db.execute("UPDATE attempts SET overran = 1 WHERE id = ?", (attempt,))
+        model, request_id, tag, per = db.execute(
+            "SELECT model, request_id, tag, per FROM attempts, budgets WHERE attempts.id = ? AND budgets.id = ?",
+            (attempt, budget),
+        ).fetchone()
+        return (
+            f"{model}: a call cost {dollars(cost_pd)}, more than the {dollars(held_pd)} that it could (request "
+            f"{request_id}); it is counted in full, and the {per} budget{f' for {tag}' if tag else ''} is closed"
+        )
+
+
+def check_amount(budget: Budget, limit_pd: int) -> None:
+    """Raise a ConfigurationError if a ledger has this budget at another amount."""
+    if limit_pd != budget.limit_pd:
+        raise ConfigurationError(
+            f"{budget} has another amount in this ledger, {dollars(limit_pd)}: give the same to all that share it, or "
+            "change it with Ledger.set_budget or `barechat budget set`"
+        )
+
+
+def _entry_row(entry: Entry) -> list[Any]:
+    keeps = entry.is_held and not entry.is_known
+    return [
+        entry.key,
+        entry.at,
+        "kept" if keeps else "settled",
+        entry.model,
+        entry.served,
+        entry.tier,
+        entry.served_tier,
+        msgspec.json.encode(entry.tags).decode(),
+        entry.tags.get("session"),
+        entry.status,
+        entry.error,
+        entry.code,
+        entry.request_id,
+        entry.client_request_id,
+        entry.input_tokens,
+        entry.output_tokens,
+        None if entry.usage is None else msgspec.json.encode(entry.usage).decode(),
+        entry.cache_ttl,
+        _storable(entry.cost.picodollars),
+        entry.cost.certainty,
+        entry.elapsed_s,
+        entry.first_byte_s,
+        entry.price_version,
+    ]
+
+
+def _hold_row(hold: Hold, owner: int) -> list[Any]:
+    tags = msgspec.json.encode(hold.tags).decode()
+    return [hold.key, hold.at, "held", hold.model, tags, hold.tags.get("session"), hold.picodollars, owner]
+
+
+def _storable(picodollars: int | None) -> int | None:
+    """Return an amount that SQLite can hold: no server's count makes a call cost millions."""
+    return None if picodollars is None else min(picodollars, LARGEST_PD)
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

@@ -1,0 +1,208 @@
+"""Who writes into a ledger: one thread a process, which puts all that is asked of it meanwhile into one transaction.
+
+A commit waits for the disk, some milliseconds; so whatever comes in that time goes into the next one together (group
+commit). An attempt that couldn't be filed is kept and tried again; nobody who waits is left without an answer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import os
+import queue
+import sqlite3
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from barechat.errors import BarechatError
+from barechat.ledger.schema import begin, meant, opened
+from barechat.ledger.store import WAITS, Store
+from barechat.money.entry import Entry, Hold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+logger = logging.getLogger("barechat")
+
+_AGAIN_S = 0.05  # how often to look whether another process has made room
+_AFTER_FAULT_S = 1.0
+_WARN_EVERY_S = 60.0
+_MOST_UNFILED = 100_000  # attempts, some 100 MB
+_MOST_AT_ONCE = 4096
+_STOP_S = 15.0  # longer than the writer waits for another program's transaction
+
+
+class Asked:
+    """What somebody waits for: room for a `hold`, or `work` to be done, in a transaction that has been committed.
+
+    `wake` is called, by the writer's thread or by the event loop `loop`, once there is a `result` or an `error`.
+    """
+
+    __slots__ = ("error", "hold", "is_answered", "loop", "result", "wake", "work")
+
+    def __init__(
+        self,
+        wake: Callable[[], object],
+        *,
+        hold: Hold | None = None,
+        work: Callable[[Store], Any] | None = None,
+        loop: Any = None,
+    ) -> None:
+        self.wake = wake
+        self.hold = hold
+        self.work = work
+        self.loop = loop
+        self.is_answered = False
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+
+class Writer:
+    """The thread, and what it has been asked for. Any thread may ask, at any moment."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._pid = os.getpid()
+        self._inbox: queue.SimpleQueue[Asked | Entry | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._starting = threading.RLock()  # again, since garbage may be collected in here, and close a forgotten call
+        self._unfiled: list[Entry] = []
+        self._waiting: list[Asked] = []
+        self._warned_at: float | None = None
+
+    def put(self, item: Asked | Entry | None) -> None:
+        """Take an order: an entry is filed, an `Asked` is answered, and None ends the thread once all is done."""
+        self._inbox.put(item)
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="barechat-ledger", daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Do all that has been asked for, and end the thread. A forked child lets its parent's be."""
+        thread = self._thread
+        if self._pid != os.getpid() or (thread is None and self._inbox.empty()):
+            return
+        self.put(None)
+        thread = thread or self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_STOP_S)
+
+    # On the writer's own thread from here on.
+
+    def _run(self) -> None:
+        # A local variable, and nowhere else: after a fork the child has this thread's frame, which never goes on, and
+        # so never closes what the parent still uses.
+        store: Store | None = None
+        while True:
+            items = self._next()
+            orders = [item for item in items if item is not None]
+            try:
+                store = store or Store(opened(self._path))
+                self._perform(store, orders)
+            except (sqlite3.Error, BarechatError) as error:
+                self._fail(orders, meant(error, self._path) if isinstance(error, sqlite3.Error) else error)
+                _close(store)
+                store = None
+            except Exception as error:
+                logger.exception("the ledger %s could not file what it was given", self._path)
+                self._unfiled.clear()
+                self._fail([order for order in orders if isinstance(order, Asked)], error)
+                _close(store)
+                store = None
+            with self._starting:
+                if len(orders) < len(items) and self._inbox.empty():
+                    self._thread = None
+                    break
+        _close(store)
+        if self._unfiled:
+            logger.error("the ledger %s lost %d attempts that could not be filed", self._path, len(self._unfiled))
+            self._unfiled.clear()
+
+    def _next(self) -> list[Asked | Entry | None]:
+        """Return what has been asked for meanwhile; after a pause nothing, where something is to be tried again."""
+        pause_s = _AGAIN_S if self._waiting else _AFTER_FAULT_S if self._unfiled else None
+        items: list[Asked | Entry | None] = []
+        try:
+            items.append(self._inbox.get(timeout=pause_s))
+            while len(items) < _MOST_AT_ONCE:
+                items.append(self._inbox.get_nowait())
+        except queue.Empty:
+            pass
+        return items
+
+    def _perform(self, store: Store, orders: list[Asked | Entry]) -> None:
+        """Do it all in one transaction, and tell those who wait once that is on the disk."""
+        entries = [*self._unfiled, *(order for order in orders if isinstance(order, Entry))]
+        ended = {entry.key for entry in entries}
+        asked = [order for order in orders if isinstance(order, Asked)]
+        holds = [one for one in (*self._waiting, *asked) if one.hold is not None and one.hold.key not in ended]
+        begin(store.db)
+        try:
+            overruns = store.settle(entries) if entries else []
+            for one in asked:
+                if one.work is not None:
+                    _do(one, one.work, store)
+            answers = store.reserve([one.hold for one in holds if one.hold is not None]) if holds else []
+            store.db.execute("COMMIT")
+        except BaseException:
+            store.undo()
+            raise
+        self._unfiled.clear()
+        for overrun in overruns:
+            logger.error("%s", overrun)
+        self._waiting = [one for one, answer in zip(holds, answers, strict=True) if answer is WAITS]
+        for one, answer in zip(holds, answers, strict=True):
+            if answer is not WAITS:
+                one.error = answer
+        _wake(one for one in (*holds, *asked) if one not in self._waiting)
+
+    def _fail(self, orders: Iterable[Asked | Entry], error: Exception) -> None:
+        """Answer those who wait with what went wrong, and keep what was to be filed for later."""
+        asked = [*self._waiting, *(order for order in orders if isinstance(order, Asked))]
+        self._waiting = []
+        for one in asked:
+            one.error = copy.copy(error)  # whoever raises it puts facts of its own on it
+        self._unfiled.extend(order for order in orders if isinstance(order, Entry))
+        lost = len(self._unfiled) - _MOST_UNFILED
+        if lost > 0:
+            del self._unfiled[:lost]
+            logger.error("the ledger %s lost the %d oldest of too many attempts to keep", self._path, lost)
+        now = time.monotonic()
+        if self._unfiled and (self._warned_at is None or now - self._warned_at >= _WARN_EVERY_S):
+            self._warned_at = now
+            logger.warning("%s; %d attempts are kept in memory, to be filed later", error, len(self._unfiled))
+        _wake(asked)
+
+
+def _do(asked: Asked, work: Callable[[Store], Any], store: Store) -> None:
+    try:
+        asked.result = work(store)
+    except BarechatError as error:  # what it was asked for is at fault, not the file
+        asked.error = error
+
+
+def _wake(asked: Iterable[Asked]) -> None:
+    """Tell those who waited. An event loop is told once, of all its own: each time costs it a system call."""
+    by_loop: dict[Any, list[Asked]] = {}
+    for one in asked:
+        one.is_answered = True
+        by_loop.setdefault(one.loop, []).append(one)
+    for loop, group in by_loop.items():
+        if loop is None:
+            _wake_each(group)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+                loop.call_soon_threadsafe(_wake_each, group)
+
+
+def _wake_each(group: list[Asked]) -> None:
+    for one in group:
+        one.wake()
+
+
+def _close(store: Store | None) -> None:
+    if store is not None:
+        store.db.close()

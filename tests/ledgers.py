@@ -1,0 +1,48 @@
+"""What the ledger's tests share: holds and entries made by hand, and a ledger's rows as they are."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+from barechat import Budget, Cost
+from barechat.money.entry import Entry, Hold
+
+if TYPE_CHECKING:
+    from barechat import Ledger
+
+_keys = (f"{number:032x}" for number in itertools.count())
+
+
+def new_key() -> str:
+    return next(_keys)
+
+
+def hold(picodollars: int, *budgets: Budget, **facts: Any) -> Hold:
+    """Return a hold of a new attempt."""
+    named = {"key": new_key(), "at": time.time(), "model": "gpt-4o-mini", "tags": {}, **facts}
+    return Hold(picodollars=picodollars, budgets=budgets, **named)
+
+
+def entry(key: str, picodollars: int | None, *, known: bool = True, held: bool = True, **facts: Any) -> Entry:
+    """Return what became of an attempt."""
+    certainty: Any = facts.pop("certainty", "exact" if known else "bound")
+    named = {"at": time.time(), "model": "gpt-4o-mini", "tags": {}, **facts}
+    cost = Cost(picodollars=picodollars, certainty="unpriced" if picodollars is None else certainty)
+    return Entry(key=key, cost=cost, is_known=known, is_held=held, **named)
+
+
+def state(ledger: Ledger, place: int = 0) -> tuple[int, int]:
+    """Return what is spent and held of a ledger's budget, in picodollars, once all is filed."""
+    ledger.flush()
+    assert ledger.check() == []
+    budget = ledger.budgets()[place]
+    return budget.spent_pd, budget.held_pd
+
+
+def rows(ledger: Ledger, *columns: str) -> list[Any]:
+    """Return these columns of every attempt, once all is filed."""
+    ledger.flush()
+    found = [tuple(row[name] for name in columns) for row in ledger.attempts()]
+    return [row[0] for row in found] if len(columns) == 1 else found
