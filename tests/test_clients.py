@@ -616,7 +616,7 @@ def test_one_s_own_stream_options_are_not_taken_back(connect: Connect, byte_serv
     ("omit", "verdict", "certainty"),
     [
         (["done"], "complete", "exact"),
-        (["usage"], "complete", "bound"),
+        (["usage"], "complete", "estimate"),
         (["usage", "done"], "complete", "bound"),
         (["finish_reason"], "unknown", "exact"),
         (["finish_reason", "usage"], "unknown", "bound"),

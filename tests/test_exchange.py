@@ -736,9 +736,38 @@ def test_a_cap_on_the_reply_caps_the_bound() -> None:
     assert (error.cost.picodollars or 0) < 700 * 250_000 + 10 * 1_000_000 + 1
 
 
-def test_a_reply_without_usage_costs_at_most_its_bound() -> None:
+def test_a_reply_without_usage_costs_about_what_its_bytes_tell() -> None:
     reply = Script().tell(JSON, whole_body(usage=None), b"")
-    assert (reply.usage, reply.cost.certainty) == (None, "bound")
+    assert (reply.usage, reply.cost.certainty) == (None, "estimate")
+    bytes_sent = len(Script().receipt.call.request.body)
+    tokens = -(-bytes_sent // 4), -(-len(reply.text) // 4)
+    assert reply.cost.picodollars == tokens[0] * 150_000 + tokens[1] * 600_000
+
+
+def test_after_one_that_was_counted_the_estimate_is_by_that_model_s_own_measure() -> None:
+    origin = Origin(RetryBudget())
+    assert Script(origin=origin).tell(*WHOLE).cost.picodollars == EXACT_PD
+    reply = Script(origin=origin).tell(JSON, whole_body(usage=None), b"")
+    assert (reply.cost.certainty, reply.cost.picodollars) == ("estimate", EXACT_PD)
+    other = Script(origin=origin, model="gpt-4o").tell(JSON, whole_body(usage=None), b"")
+    assert other.cost.picodollars == Script(model="gpt-4o").tell(JSON, whole_body(usage=None), b"").cost.picodollars
+
+
+def test_an_estimate_is_never_above_the_bound() -> None:
+    parameters = {"max_completion_tokens": 1}
+    reply = Script(parameters=parameters).tell(JSON, whole_body("x" * 40_000, usage=None), b"")
+    assert reply.cost.certainty == "estimate"
+    cut = Script(parameters=parameters)
+    cut.fail(ProtocolBroken, JSON, b"{", b"")
+    assert reply.cost.picodollars == cut.receipt.cost.picodollars
+
+
+def test_what_bytes_don_t_tell_of_is_not_estimated() -> None:
+    heard = {"modalities": ["text", "audio"], "audio": {"voice": "alloy", "format": "wav"}}
+    reply = Script(model="gpt-audio", parameters=heard).tell(JSON, whole_body(usage=None), b"")
+    assert reply.cost.certainty == "bound"
+    script = Script(origin=Origin(RetryBudget()), model="a-model-of-their-own")
+    assert script.tell(JSON, whole_body(usage=None, model="theirs"), b"").cost.certainty == "unpriced"
 
 
 def test_the_served_tier_goes_before_the_one_asked_for() -> None:

@@ -238,3 +238,28 @@ def test_totals_are_the_sum_of_what_was_recorded(costs: list[Cost]) -> None:
     assert total.unpriced_calls == sum(cost.picodollars is None for cost in costs)
     priced = sum(cost.usd or Decimal(0) for cost in total.by_certainty.values())
     assert priced == total.total_cost == sum(total.by_model.values())
+
+
+def test_a_call_counts_for_each_of_its_tags() -> None:
+    costs = tracker()
+    cost = Cost(picodollars=5 * 10**11, certainty="exact")
+    costs.record("gpt-4o", None, cost, tags={"job": "nightly", "user": "ada"})
+    costs.record("gpt-4o", None, cost, tags={"job": "nightly"})
+    costs.record("gpt-4o", None, cost)
+    assert costs.by_tag == {"job=nightly": Decimal(1), "user=ada": Decimal("0.5")}
+    assert costs.total_cost == Decimal("1.5")
+
+
+def test_trackers_of_threads_and_processes_become_one() -> None:
+    costs, other = tracker(), tracker()
+    for each in (costs, other):
+        each.calculate(response())
+        each.record("llama", None, UNPRICED, tags={"job": "nightly"})
+    other.record("gpt-4o", used(), Cost(picodollars=7, certainty="bound"), tags={"job": "nightly"})
+    costs.merge(pickle.loads(pickle.dumps(other)))  # noqa: S301 - our own
+    assert (costs.call_count, costs.unpriced_calls, costs.total_input_tokens) == (5, 2, 3000)
+    assert costs.totals.by_certainty_pd == {"exact": 2 * 450_000_000, "bound": 7}
+    assert costs.totals.by_model_pd == {"gpt-4o-mini-2024-07-18": 2 * 450_000_000, "llama": 0, "gpt-4o": 7}
+    assert costs.by_tag == {"job=nightly": Decimal(7) / 10**12}
+    costs.merge(tracker().totals)
+    assert costs.call_count == 5

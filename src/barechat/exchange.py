@@ -26,7 +26,8 @@ from barechat.errors import (
 )
 from barechat.money.bound import bound
 from barechat.money.entry import Hold
-from barechat.records import FREE, Cost, Delta
+from barechat.money.estimate import estimated
+from barechat.records import FREE, Cost, Delta, Reply, Usage
 from barechat.steps import (
     Authorize,
     Deadline,
@@ -42,7 +43,6 @@ from barechat.steps import (
     Story,
     Wait,
 )
-from barechat.usage import read_usage
 from barechat.wire.chunks import Fold
 from barechat.wire.encoding import Inflater
 from barechat.wire.faults import read_error
@@ -50,7 +50,7 @@ from barechat.wire.limits import rate_limits, server_delay_s
 from barechat.wire.reply import delta_of, read_whole, reply_of, verdict_of
 from barechat.wire.retry import Failure, delay_s, is_paid_by_server
 from barechat.wire.secret import redact, secrets_of
-from barechat.wire.sse import Decoder
+from barechat.wire.sse import Decoder, starts_stream
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -59,14 +59,12 @@ if TYPE_CHECKING:
     from barechat.errors import Which
     from barechat.receipt import Call, Origin, Receipt
 
-_ERROR_BODY_BYTES = 64 * 1024  # more than any error, or blank beginning, needs
+_ERROR_BODY_BYTES = 64 * 1024  # more than any error needs
 _ERROR_BODY_S = 5.0  # likewise: the time is better spent on the next try
 _PIECE_BYTES = 64 * 1024  # one read may decompress to a thousand times as much, of events twenty times as large again
 # A gateway that gave up waiting says nothing of what the server behind it did, or bills.
 _STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
 _OK = range(200, 300)
-_STREAM_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
-_LONGEST_START = max(map(len, _STREAM_STARTS))
 
 
 def exchange(call: Call, receipt: Receipt, origin: Origin, senses: Senses) -> Story:
@@ -198,7 +196,7 @@ class _Exchange:
             if this.first_byte is None:
                 this.first_byte = self._senses.clock()
             beginning += inflater.feed(data)
-            is_stream = _is_stream(head, beginning, ended=not data)
+            is_stream = starts_stream(head.headers.get("content-type", ""), beginning, ended=not data)
         if is_stream:
             return (yield from self._stream(this, inflater, beginning))
         return (yield from self._whole(this, inflater, beginning))
@@ -221,8 +219,10 @@ class _Exchange:
             this.cost = FREE
             raise
         self._receipt.whole = raw
-        self._meter(this, raw)
+        self._meter(this, reply_of(raw, "partial"))
         reply = reply_of(raw, verdict_of(raw, self._request.n, ended=True))
+        if reply.verdict != "unknown":
+            self._estimate(this, reply)
         if self._request.streamed:
             yield from self._emit(this, [delta_of(choice) for choice in reply.choices])
         return reply
@@ -241,10 +241,13 @@ class _Exchange:
             if isinstance(broken, DeadlineExceeded):
                 raise broken from None
             raise truncated from broken
-        self._meter(this, raw)
+        reply = reply_of(raw, verdict)
+        self._meter(this, reply)
+        if fold.done and verdict != "unknown":
+            self._estimate(this, reply)
         if fold.done:
             yield Drain()
-        return reply_of(raw, verdict)
+        return reply
 
     def _events(self, this: Try, inflater: Inflater, beginning: bytes, fold: Fold) -> Generator[Step, Any, None]:
         """Read a stream's events into `fold`, handing on what they bring, to [DONE] or the body's end."""
@@ -299,18 +302,31 @@ class _Exchange:
 
     # What an attempt comes to.
 
-    def _meter(self, this: Try, raw: dict[str, Any]) -> None:
+    def _meter(self, this: Try, reply: Reply) -> None:
         """Set the attempt's cost from the server's own count, where it gave one."""
-        this.raw = raw
-        usage = read_usage(raw.get("usage"))
-        if usage is None:
-            return
+        this.raw = reply.raw
+        if reply.usage is not None:
+            request = self._request
+            self._origin.ratios.learn(request.payload, len(request.body), request.model, reply)
+            this.cost = self._priced(reply.usage, reply)
+
+    def _estimate(self, this: Try, reply: Reply) -> None:
+        """Set the cost of an answer that came whole, and that the server didn't count."""
+        request = self._request
+        usage = self._origin.ratios.usage(request.payload, len(request.body), request.model, reply)
+        if this.cost is None and usage is not None:
+            this.cost = estimated(self._priced(usage, reply), self._bound())
+
+    def _priced(self, usage: Usage, reply: Reply) -> Cost:
+        """Return what so many tokens of a reply cost, by what served it."""
         payload, prices = self._request.payload, self._call.prices
-        tier, options = raw.get("service_tier") or payload.get("service_tier"), payload.get("prompt_cache_options")
-        served = raw.get("model")
-        this.cost = prices.cost(
+        tier, options = (
+            reply.raw.get("service_tier") or payload.get("service_tier"),
+            payload.get("prompt_cache_options"),
+        )
+        return prices.cost(
             usage,
-            prices.billed_as(self._request.model, served if isinstance(served, str) else ""),
+            prices.billed_as(self._request.model, reply.model),
             None if tier is None else str(tier),
             self._today(),
             cache_ttl=options.get("ttl") if isinstance(options, dict) else None,
@@ -382,20 +398,6 @@ class _Exchange:
 
     def _today(self) -> date:
         return datetime.fromtimestamp(self._senses.epoch(), UTC).date()
-
-
-def _is_stream(head: Head, beginning: bytes, *, ended: bool) -> bool | None:
-    """Say whether a body is a stream of events, whatever its type says; None if it takes more bytes to tell."""
-    start = beginning.removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.startswith(b"{"):
-        return False
-    if start.startswith(_STREAM_STARTS):
-        return True
-    says_stream = "event-stream" in head.headers.get("content-type", "").lower()
-    if says_stream and start:
-        return True
-    is_enough = ended or len(start) >= _LONGEST_START or len(beginning) > _ERROR_BODY_BYTES
-    return says_stream if is_enough else None
 
 
 def _refuses_usage_option(error: BarechatError) -> bool:

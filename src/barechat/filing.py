@@ -18,6 +18,7 @@ def file_receipt(receipt: Receipt, tracker: CostTracker) -> None:
     A call that brought no reply and surely cost nothing isn't counted.
     """
     reply, request = receipt.reply, receipt.call.request
+    tags = {name: value for name, value in receipt.call.tags.items() if name != "session"}  # of which there may be many
     answered = receipt.attempts[-1] if reply is not None else None
     costly = [attempt for attempt in receipt.attempts if attempt is answered or attempt.cost.picodollars != 0]
     # One attempt stands for the call: an unpriced one if there is any, since the call's cost is then unknown too.
@@ -29,6 +30,7 @@ def file_receipt(receipt: Receipt, tracker: CostTracker) -> None:
             came.usage if came else None,
             attempt.cost,
             calls=int(attempt is counted),
+            tags=tags,
         )
     if reply is None:
         last = receipt.attempts[-1].message if receipt.attempts else "nothing was sent"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from barechat.money.estimate import Ratios
 from barechat.records import Attempt, Cost, RateLimits, Reply
 from barechat.wire.reply import reply_of
 
@@ -42,6 +43,7 @@ class Origin:
     """What a client has learned of its server, shared by all its calls."""
 
     retry_budget: RetryBudget
+    ratios: Ratios = field(default_factory=Ratios)
     refuses_usage_option: bool = False
 
 

@@ -49,6 +49,11 @@ def bound(request: Mapping[str, Any], body_bytes: int, model: str, prices: Price
     return UNPRICED if UNPRICED in costs else dearest
 
 
+def is_text(request: Mapping[str, Any]) -> bool:
+    """Say whether a request holds text and function tools alone, so that its bytes tell of its tokens."""
+    return not _speaks(request) and not _may_bill_more(request) and set(_part_types(request)) <= set(_TEXT_PARTS)
+
+
 def _largest(request: Mapping[str, Any], body_bytes: int, choices: int, price: Price) -> Cost:
     parts = set(_part_types(request))
     hears, speaks = "input_audio" in parts, _speaks(request)

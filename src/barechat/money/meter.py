@@ -9,7 +9,7 @@ import os
 import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Totals(Record, frozen=True):
-    """What was recorded until one moment. The dicts are in picodollars, by certainty and by model."""
+    """What was recorded until one moment. The dicts are in picodollars: by certainty, model, and tag ("name=value")."""
 
     calls: int = 0
     unpriced_calls: int = 0
@@ -30,22 +30,18 @@ class Totals(Record, frozen=True):
     output_tokens: int = 0
     by_certainty_pd: dict[Certainty, int] = msgspec.field(default_factory=dict)
     by_model_pd: dict[str, int] = msgspec.field(default_factory=dict)
+    by_tag_pd: dict[str, int] = msgspec.field(default_factory=dict)
 
-    def plus(self, model: str, usage: Usage | None, cost: Cost, calls: int = 1) -> Totals:
-        """Return these totals and one more call, or with calls=0 what else a call cost that is counted already."""
-        spent = cost.picodollars or 0
-        by_model = {**self.by_model_pd, model: self.by_model_pd.get(model, 0) + spent}
-        by_certainty = self.by_certainty_pd
-        if cost.picodollars is not None:
-            by_certainty = {**by_certainty, cost.certainty: by_certainty.get(cost.certainty, 0) + spent}
-        return msgspec.structs.replace(
-            self,
-            calls=self.calls + calls,
-            unpriced_calls=self.unpriced_calls + (calls if cost.picodollars is None else 0),
-            input_tokens=self.input_tokens + (usage.prompt_tokens if usage else 0),
-            output_tokens=self.output_tokens + (usage.completion_tokens if usage else 0),
-            by_certainty_pd=by_certainty,
-            by_model_pd=by_model,
+    def plus(self, other: Totals) -> Totals:
+        """Return both together."""
+        return Totals(
+            calls=self.calls + other.calls,
+            unpriced_calls=self.unpriced_calls + other.unpriced_calls,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            by_certainty_pd=_added(self.by_certainty_pd, other.by_certainty_pd),
+            by_model_pd=_added(self.by_model_pd, other.by_model_pd),
+            by_tag_pd=_added(self.by_tag_pd, other.by_tag_pd),
         )
 
     def __str__(self) -> str:
@@ -88,16 +84,43 @@ class CostTracker:
         self._lock = threading.RLock()
         self._pid = os.getpid()
 
-    def record(self, model: str, usage: Usage | None, cost: Cost, *, calls: int = 1) -> None:
+    def record(
+        self,
+        model: str,
+        usage: Usage | None,
+        cost: Cost,
+        *,
+        calls: int = 1,
+        tags: Mapping[str, str] | None = None,
+    ) -> None:
         """Add one call. `usage` is None if it isn't known.
 
         calls: 0 for what else a call cost, such as a lost attempt, when the call itself is counted elsewhere. An
             unpriced cost says something of a call that it counts, and adds nothing with calls=0.
+        tags: those of the call; it counts for each of them.
         """
+        spent = cost.picodollars or 0
+        self._add(
+            Totals(
+                calls=calls,
+                unpriced_calls=calls if cost.picodollars is None else 0,
+                input_tokens=usage.prompt_tokens if usage else 0,
+                output_tokens=usage.completion_tokens if usage else 0,
+                by_certainty_pd={} if cost.picodollars is None else {cost.certainty: spent},
+                by_model_pd={model: spent},
+                by_tag_pd={f"{name}={value}": spent for name, value in tags.items()} if tags else {},
+            )
+        )
+
+    def merge(self, other: CostTracker | Totals) -> None:
+        """Add another's totals, as they are now: those of a thread, or of a process that sent them back."""
+        self._add(other.totals if isinstance(other, CostTracker) else other)
+
+    def _add(self, more: Totals) -> None:
         with self._guard():
             while True:  # again, if this thread recorded meanwhile: its garbage collector may close a forgotten stream
                 before = self._totals
-                after = before.plus(model, usage, cost, calls)
+                after = before.plus(more)
                 if self._totals is before:
                     self._totals = after
                     return
@@ -168,6 +191,11 @@ class CostTracker:
         """Dollars by model, all that is priced."""
         return {model: _usd(spent) for model, spent in self._totals.by_model_pd.items()}
 
+    @property
+    def by_tag(self) -> dict[str, Decimal]:
+        """Dollars by tag ("name=value"), all that is priced. A call with several tags counts for each."""
+        return {tag: _usd(spent) for tag, spent in self._totals.by_tag_pd.items()}
+
     def summary(self) -> None:
         """Print calls, tokens, the total, how much of it isn't exact, and how many calls are unpriced."""
         print(self)  # noqa: T201 - what it is for
@@ -195,6 +223,13 @@ class CostTracker:
 
 def _usd(picodollars: int) -> Decimal:
     return Decimal(picodollars) / PICODOLLARS_PER_DOLLAR
+
+
+Name = TypeVar("Name", bound=str)
+
+
+def _added(one: dict[Name, int], other: dict[Name, int]) -> dict[Name, int]:
+    return {**one, **{name: one.get(name, 0) + spent for name, spent in other.items()}} if other else one
 
 
 def _calls(count: int) -> str:

@@ -20,6 +20,9 @@ MAX_EVENT_BYTES = 64 * 2**20
 
 _MAX_RETRY_DIGITS = 18  # int() is slow with many, and refuses thousands
 
+_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
+_LONGEST_START = max(map(len, _STARTS))
+_BLANK_BYTES = 64 * 1024  # more than any blank beginning needs
 _BOM = b"\xef\xbb\xbf"
 _BYTES_LINE_END = re.compile(rb"\r\n|\r|\n")
 _LINE_END = re.compile(r"\r\n|\r|\n")  # and nothing else: not str.splitlines, which splits at U+2028 too
@@ -179,3 +182,17 @@ class Decoder:
         self._data_size += size
         if self._data_size > self._max_event_bytes:
             raise ProtocolBroken(f"an event of the stream is longer than {self._max_event_bytes} characters")
+
+
+def starts_stream(content_type: str, beginning: bytes, *, ended: bool) -> bool | None:
+    """Say whether a body is a stream of events, whatever its type says; None if it takes more bytes to tell."""
+    start = beginning.removeprefix(_BOM).lstrip()
+    if start.startswith(b"{"):
+        return False
+    if start.startswith(_STARTS):
+        return True
+    says_stream = "event-stream" in content_type.lower()
+    if says_stream and start:
+        return True
+    is_enough = ended or len(start) >= _LONGEST_START or len(beginning) > _BLANK_BYTES
+    return says_stream if is_enough else None

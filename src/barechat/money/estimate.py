@@ -1,0 +1,78 @@
+"""About what an answer cost whose server didn't count its tokens: by the tokens a byte that its model took before.
+
+Only for answers that came whole, of text: what was cut has a bound, and images' tokens aren't told by their bytes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from barechat.money.bound import is_text
+from barechat.records import Cost, Usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from barechat.records import Reply
+
+_BYTES_A_TOKEN = 4  # OpenAI's rule of thumb for English, until something is learned
+
+
+class Ratios:
+    """How many tokens a model has taken for how many bytes, of prompts and of replies; safe to share.
+
+    Prompts count by the request's whole body, replies by the text that came; so what else is billed (framing, hidden
+    reasoning) is in the ratio, on the average.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int, int, int]] = {}  # replaced as a whole: a lost update costs a sample
+
+    def learn(self, request: Mapping[str, Any], body_bytes: int, model: str, reply: Reply) -> None:
+        """Take in an answer whose tokens the server counted."""
+        if reply.usage is None or not is_text(request):
+            return
+        prompt_bytes, prompt_tokens, reply_bytes, reply_tokens = self._seen.get(model, (0, 0, 0, 0))
+        self._seen[model] = (
+            prompt_bytes + body_bytes,
+            prompt_tokens + reply.usage.prompt_tokens,
+            reply_bytes + _text_bytes(reply),
+            reply_tokens + reply.usage.completion_tokens,
+        )
+
+    def usage(self, request: Mapping[str, Any], body_bytes: int, model: str, reply: Reply) -> Usage | None:
+        """Return about how many tokens an answer took, or None if its bytes don't tell."""
+        if not is_text(request):
+            return None
+        prompt_bytes, prompt_tokens, reply_bytes, reply_tokens = self._seen.get(model, (0, 0, 0, 0))
+        prompt = _about(body_bytes, prompt_tokens, prompt_bytes)
+        completion = _about(_text_bytes(reply), reply_tokens, reply_bytes)
+        return Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+
+
+def estimated(cost: Cost, at_most: Cost) -> Cost:
+    """Return the cost of tokens that were estimated: certainty "estimate", and never above `at_most`; or unpriced."""
+    if cost.picodollars is None:
+        return cost
+    about = cost.picodollars if at_most.picodollars is None else min(cost.picodollars, at_most.picodollars)
+    return msgspec.structs.replace(cost, picodollars=about, certainty="estimate")
+
+
+def _about(size: int, tokens: int, size_seen: int) -> int:
+    if not size_seen:
+        tokens, size_seen = 1, _BYTES_A_TOKEN
+    return -(-size * tokens // size_seen)
+
+
+def _text_bytes(reply: Reply) -> int:
+    """Return how many bytes of text a reply's choices hold, tool calls included."""
+    texts: list[str | None] = []
+    for choice in reply.choices:
+        message = choice.message
+        texts += [message.content, message.refusal, message.reasoning]
+        for call in message.tool_calls or ():
+            texts += [call.function.name, call.function.arguments] if call.function else []
+            texts += [call.custom.name, call.custom.input] if call.custom else []
+    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if text)
