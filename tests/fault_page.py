@@ -26,6 +26,7 @@ PAGE: Final = Path(__file__).parent.parent / "docs" / "faults.md"
 _PATIENCE_S: Final = 0.5
 _GIVEN_UP_S: Final = 5.0
 _WORDS: Final = len(TEXT.split())
+_MARKS: Final = {"bound": "≤ ", "estimate": "≈ "}
 _INTRODUCTION: Final = f"""\
 # What a caller gets when things go wrong
 
@@ -38,8 +39,8 @@ outlives its deadline, and each has its cost.
 - *text* is how much of the {_WORDS} words the caller has: in `error.partial`, or in the reply.
 - *tries* are the requests that reached the server.
 - *s* is how long it took, `Client` / `AsyncClient`. Here the first wait before another try is 10 ms (1 s by default).
-- *cost* is what the call is said to have cost, in dollars for gpt-4o-mini: `≤` marks a bound. Nobody knows whether the
-  server bills an answer that was lost, so the most that it can cost is told.
+- *cost* is what the call is said to have cost, in dollars for gpt-4o-mini: `≤` marks a bound, `≈` an
+  estimate. Nobody knows whether the server bills an answer that was lost, so the most that it can cost is told.
 - The SDK tells no cost. *returned* means that it came back as if nothing had happened; the words are what the caller's
   own loop had seen.
 """
@@ -67,7 +68,7 @@ def _row(fault: Fault, mode: Mode) -> str:
         _share(ours.text),
         str(ours.requests),
         f"{ours.seconds:.2f} / {twin.seconds:.2f}",
-        "?" if cost is None else f"{'≤ ' * (cost.certainty == 'bound')}{cost}",
+        "?" if cost is None else f"{_MARKS.get(cost.certainty, '')}{cost}",
         theirs.got + (f", {_share(theirs.text)}" if theirs.text else ""),
         str(theirs.requests),
         f"{theirs.seconds:.2f}",

@@ -1,4 +1,4 @@
-"""The README's examples run as they stand, against the simulator."""
+"""The examples of the README and of docs/ run as they stand, against the simulator."""
 
 import re
 import subprocess
@@ -9,14 +9,20 @@ import pytest
 
 from barechat.simulator import Simulator
 
-README = Path(__file__).parent.parent / "README.md"
-EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+ROOT = Path(__file__).parent.parent
+EXAMPLES = {
+    f"{page} {number}": example
+    for page in ("README.md", "docs/money.md")
+    for number, example in enumerate(
+        re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL), 1
+    )
+}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=[str(number) for number in range(1, len(EXAMPLES) + 1)])
-def test_every_python_example_of_the_readme_runs(example: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_every_python_example_runs(example: str, tmp_path: Path) -> None:
     with Simulator() as simulator:
-        run = subprocess.run(  # noqa: S603 - our own README
+        run = subprocess.run(  # noqa: S603 - our own pages
             [sys.executable, "-W", "error", "-c", example],
             env={"OPENAI_API_KEY": "sk-readme", "OPENAI_BASE_URL": simulator.url, "PYTHONUTF8": "1"},
             cwd=tmp_path,
@@ -29,5 +35,5 @@ def test_every_python_example_of_the_readme_runs(example: str, tmp_path: Path) -
     assert run.stdout.strip()
 
 
-def test_the_readme_has_examples() -> None:
-    assert len(EXAMPLES) >= 3
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 7
