@@ -7,6 +7,7 @@ import logging
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -34,7 +35,6 @@ from support import KEY, MODEL, ONCE, AsyncCaller
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
-    from pathlib import Path
 
     from barechat.simulator import Simulator
     from support import Connect
@@ -323,3 +323,17 @@ def test_an_error_of_the_server_s_own_is_filed_with_its_code(
     with pytest.raises(ServerFailed):
         connect(simulator.url, ledger=ledger, retry=RetryPolicy(max_attempts=1)).chat()
     assert rows(ledger, "error", "code", "status") == [("ServerFailed", "broken", 500)]
+
+
+def test_a_ledger_that_broke_meanwhile_keeps_no_client_from_closing(
+    connect: Connect, simulator: Simulator, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    caller = connect(simulator.url, ledger=ledger)
+    for path in (ledger.path, f"{ledger.path}-wal", f"{ledger.path}-shm"):
+        Path(path).unlink(missing_ok=True)
+    Path(ledger.path).mkdir()
+    assert caller.chat().verdict == "complete"
+    caller.client.close() if isinstance(caller.client, Client) else caller.run(caller.client.close())  # type: ignore[attr-defined]
+    assert [record.levelno for record in caplog.records if "kept in memory" in record.message] == [logging.WARNING]
+    Path(ledger.path).rmdir()
+    assert rows(ledger, "status") == [200]

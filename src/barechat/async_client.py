@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, Unpack
 
 from barechat.client import SENSES, BaseClient
 from barechat.drive import AsyncDrive
-from barechat.errors import ParameterError
+from barechat.errors import ConfigurationError, ParameterError
 from barechat.exchange import exchange
 from barechat.parameters import Parameters
 from barechat.receipt import Call, Receipt
@@ -80,7 +81,8 @@ class AsyncClient(BaseClient):
                 drive.close()
         await self._transport.close()
         if self._ledger is not None:
-            await self._ledger.flush_async()
+            with contextlib.suppress(ConfigurationError):  # it can't be written: the log has said so
+                await self._ledger.flush_async()
 
     async def __aenter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -321,7 +322,8 @@ class Client(BaseClient):
             drive.close()
         self._transport.close()
         if self._ledger is not None:
-            self._ledger.flush()
+            with contextlib.suppress(ConfigurationError):  # it can't be written: the log has said so
+                self._ledger.flush()
 
     def __enter__(self) -> Self:
         return self
