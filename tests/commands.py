@@ -17,6 +17,7 @@ _OURS = (
     "OPENAI_",
     "AZURE_OPENAI_",
     "BARECHAT_",
+    "SSL_CERT_",
     "NO_COLOR",
     "FORCE_COLOR",
     "COLUMNS",
