@@ -19,7 +19,7 @@ test: $(STAMP)  ## the whole suite, and the core's branch coverage
 	$(BIN)/python -m coverage report --fail-under=100
 
 interop: $(STAMP) $(if $(shell command -v npm),$(AIMOCK))  ## clients and servers that others wrote, some of them on Node 20: some minutes
-	$(BIN)/python -m pytest interop tests/test_interop.py
+	$(BIN)/python -m pytest interop
 
 soak: $(STAMP)  ## what takes time, load or ten thousand repetitions: some minutes
 	$(BIN)/python -m pytest soak
