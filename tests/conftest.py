@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +11,25 @@ import pytest
 from barechat import guide
 from leaks import pytest_runtest_makereport
 from support import KEY, ByteServer, Caller, Connect, make_caller
+from tracing import pytest_runtest_protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from barechat.simulator import Simulator
 
-__all__ = ["pytest_runtest_makereport"]  # what pytest calls: no test leaves the key behind
+# What pytest calls: no test leaves the key behind, and only the core's are traced.
+__all__ = ["pytest_runtest_makereport", "pytest_runtest_protocol"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have everything logged, so that the search for the key finds it there too."""
     config.option.log_level = config.option.log_level or "DEBUG"
+
+
+def pytest_collection_finish() -> None:
+    """Let no full collection, which some tests ask for, look again at what was imported: 50 ms each time."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
