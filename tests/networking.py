@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import select
 import socket
 import ssl
@@ -111,6 +112,7 @@ class Proxy:
                 while not head.endswith(b"\r\n\r\n"):
                     head += sock.recv(1) or b"\r\n\r\n"
                 self.heads.append(head.decode("latin-1"))
+                _read_body(sock, head)  # what is left unread resets the connection, and the reply may go with it
                 sock.sendall(self.reply)
             if self.stalls:
                 select.select([self._told], [], [])
@@ -131,3 +133,10 @@ class Proxy:
                 if sock is near:
                     self.heard += data
                 others[sock].sendall(data)
+
+
+def _read_body(sock: socket.socket, head: bytes) -> None:
+    length = re.search(rb"(?i)\r\ncontent-length: *([0-9]+)\r\n", head)
+    left = int(length[1]) if length else 0
+    while left > 0:
+        left -= len(sock.recv(left)) or left

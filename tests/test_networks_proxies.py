@@ -138,7 +138,7 @@ def test_an_ipv6_literal_goes_through_a_tunnel_in_brackets(tmp_path: Path, conne
 
 
 def refusal(status: str) -> bytes:
-    return f"HTTP/1.1 {status}\r\nContent-Length: 2\r\nX-Echo: {USER}\r\n\r\nno".encode()
+    return f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: 2\r\nX-Echo: {USER}\r\n\r\nno".encode()
 
 
 def test_a_proxy_of_a_plain_server_that_wants_another_password_is_not_quoted(connect: Connect) -> None:
