@@ -100,11 +100,6 @@ class Admission(msgspec.Struct, frozen=True, kw_only=True):
     is_told: bool = True
     ticket: int = 0
 
-    @property
-    def headers(self) -> dict[str, str]:
-        """All headers about limits, as the official API writes them."""
-        return {**openai_headers(self), **retry_headers(self)}
-
 
 def openai_headers(admission: Admission) -> dict[str, str]:
     """Return the x-ratelimit-* headers with resets as Go durations; those of a limit that isn't set are left out."""
