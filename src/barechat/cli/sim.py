@@ -10,17 +10,35 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from barechat.simulator import Record
+    from barechat.simulator import Record, Simulator
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _OFFICIAL = "https://api.openai.com/v1"
+
+
+class _Arguments(TypedDict):
+    """The options that are the simulator's own arguments, by their names."""
+
+    port: int
+    host: str
+    allow_remote: bool
+    scenario: str | None
+    dialect: str | None
+    replies: Path | None
+    tls: bool
+    record: Path | None
+    upstream: str | None
+    seed: int | None
+    first_token_s: float | None
+    tokens_per_s: float | None
+    log: Path | None
 
 
 @click.command()
@@ -66,23 +84,7 @@ _OFFICIAL = "https://api.openai.com/v1"
     is_flag=True,
     help="Stop when standard input ends too: with whoever started it, however that ended.",
 )
-def sim(
-    port: int,
-    host: str,
-    allow_remote: bool,
-    scenario: str | None,
-    scenarios: bool,
-    dialect: str | None,
-    replies: Path | None,
-    tls: bool,
-    record: Path | None,
-    upstream: str | None,
-    seed: int | None,
-    first_token_s: float | None,
-    tokens_per_s: float | None,
-    log: Path | None,
-    until_eof: bool,
-) -> int:
+def sim(scenarios: bool, until_eof: bool, **arguments: Unpack[_Arguments]) -> int:
     """Simulate a server of the API on this machine, until Ctrl-C.
 
     It answers like the API, refuses what the API refuses, and fails as its scenario says. It costs nothing, and takes
@@ -91,45 +93,40 @@ def sim(
     On a terminal it tells how to use it, and then each request; otherwise it prints its URL, on one line, and with
     --tls, on another, the file of the authority to trust.
     """
-    from barechat.simulator import Simulator  # noqa: PLC0415 - imports aiohttp
-
     if scenarios:
         return _list_scenarios()
-
-    if record is not None and upstream is None:
-        upstream = _OFFICIAL
-    with _explained(port, host):
-        try:
-            simulator = Simulator(
-                scenario,
-                dialect=dialect,
-                replies=replies,
-                seed=seed,
-                host=host,
-                port=port,
-                tls=tls,
-                log=log,
-                first_token_s=first_token_s,
-                tokens_per_s=tokens_per_s,
-                record=record,
-                upstream=upstream,
-                allow_remote=allow_remote,
-            )
-        except OSError as error:
-            raise click.UsageError(_why(error, port, host)) from error
+    if arguments["record"] is not None and arguments["upstream"] is None:
+        arguments["upstream"] = _OFFICIAL
+    with _explained(arguments["port"], arguments["host"]):
+        simulator = _made(arguments)
         if until_eof:
             threading.Thread(target=_stop_at_eof, name="barechat-until-eof", daemon=True).start()
-        is_terminal = sys.stdout is not None and sys.stdout.isatty()
-
-        def show(url: str) -> None:
-            authority = simulator.authority if tls else None
-            if is_terminal:
-                _show_usage(url, authority, None if record is None else f"{upstream} is recorded in {record}")
-            else:
-                _show_url(url, authority)
-
-        simulator.run(on_ready=show, on_record=_show_request if is_terminal else None)
+        _serve(simulator, arguments)
     return 0
+
+
+def _made(arguments: _Arguments) -> Simulator:
+    from barechat.simulator import Simulator  # noqa: PLC0415 - imports aiohttp
+
+    try:
+        return Simulator(**arguments)
+    except OSError as error:
+        raise click.UsageError(_why(error, arguments["port"], arguments["host"])) from error
+
+
+def _serve(simulator: Simulator, arguments: _Arguments) -> None:
+    """Serve until a signal; a terminal is told of each request."""
+    is_terminal = sys.stdout is not None and sys.stdout.isatty()
+    record = arguments["record"]
+
+    def show(url: str) -> None:
+        authority = simulator.authority if arguments["tls"] else None
+        if is_terminal:
+            _show_usage(url, authority, None if record is None else f"{arguments['upstream']} is recorded in {record}")
+        else:
+            _show_url(url, authority)
+
+    simulator.run(on_ready=show, on_record=_show_request if is_terminal else None)
 
 
 def _list_scenarios() -> int:
