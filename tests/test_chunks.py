@@ -13,7 +13,7 @@ from barechat.wire.chunks import Fold
 from barechat.wire.reply import reply_of
 from barechat.wire.sse import Event
 from folding import assert_deltas_are_the_reply, call, choice, fold, message, shown, take
-from vectors import case_id, cases, splits
+from vectors import case_id, cases, in_short
 
 
 @pytest.mark.parametrize("case", cases("chat_accumulate"), ids=case_id)
@@ -21,7 +21,7 @@ def test_every_recorded_stream_folds_to_what_it_told_however_it_is_split(case: d
     expected = dict(case["expected"])
     wanted = {name: expected[name] for name in ("id", "model", "usage_last")}
     wanted["choices"] = [{k: v for k, v in one.items() if k != "role"} for one in expected["choices"]]
-    for pieces in splits(base64.b64decode(case["wire_b64"])):
+    for pieces in in_short(base64.b64decode(case["wire_b64"])):
         folded, deltas = fold(pieces)
         assert shown(reply_of(folded.raw(), "partial")) == wanted
         assert_deltas_are_the_reply(deltas, folded)

@@ -91,8 +91,7 @@ def origins(count: int, *, shared: bool) -> list[Origin]:
 # A server that is down
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("fault", "streamed"), [("refused", False), ("503", True)])
 def test_two_hundred_clients_multiply_an_outage_by_twenty_requests_in_all(fault: str, streamed: bool) -> None:
     world = World(lambda _: FAULTS[fault](), streamed)
     world.run(origins(200, shared=True), calls_each=5)
@@ -100,19 +99,19 @@ def test_two_hundred_clients_multiply_an_outage_by_twenty_requests_in_all(fault:
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_two_hundred_processes_send_one_request_a_call_once_their_budgets_are_drained(fault: str) -> None:
-    world, clients = World(lambda _: FAULTS[fault]()), origins(200, shared=False)
+def test_fifty_processes_send_one_request_a_call_once_their_budgets_are_drained(fault: str) -> None:
+    world, clients = World(lambda _: FAULTS[fault]()), origins(50, shared=False)
     world.run(clients, calls_each=5)
-    assert (world.calls, len(world.retries)) == (1000, 200 * AT_FIRST)
+    assert (world.calls, len(world.retries)) == (250, 50 * AT_FIRST)
     world.run(clients, calls_each=5)
-    assert (world.calls, len(world.retries)) == (2000, 200 * AT_FIRST)
+    assert (world.calls, len(world.retries)) == (500, 50 * AT_FIRST)
 
 
 @pytest.mark.parametrize("failing", [0.05, 0.5, 0.99])
 def test_whatever_share_of_its_answers_fails_a_call_means_a_fifth_of_a_retry_at_most(failing: float) -> None:
     world = World(lambda _: status(503) if world.random.random() < failing else WHOLE)
-    world.run(origins(50, shared=True), calls_each=60)
-    assert world.calls == 3000
+    world.run(origins(50, shared=True), calls_each=20)
+    assert world.calls == 1000
     assert len(world.retries) <= world.calls / 5 + AT_FIRST
 
 
@@ -154,8 +153,7 @@ def most_within(window_s: float, times: list[float]) -> int:
     return max(bisect_left(times, start + window_s) - at for at, start in enumerate(times))
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-@pytest.mark.parametrize(("retry_after_s", "share"), [(30, 0.06), (1, 0.15)])
+@pytest.mark.parametrize(("retry_after_s", "share", "streamed"), [(30, 0.06, False), (1, 0.15, True)])
 def test_a_thousand_clients_that_are_sent_away_at_once_come_back_spread_out(
     retry_after_s: int, share: float, streamed: bool
 ) -> None:

@@ -341,7 +341,7 @@ any_requests = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(any_requests, st.integers(0, 3), st.booleans())
 def test_whatever_is_asked_reply_and_chunks_validate_and_say_the_same(
     parameters: dict[str, Any], seed: int, obfuscate: bool
@@ -372,7 +372,7 @@ def test_whatever_is_asked_reply_and_chunks_validate_and_say_the_same(
         assert full["usage"]["completion_tokens"] - unsaid <= limit * len(full["choices"])
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(any_requests, st.sampled_from(sorted(DIALECTS)))
 def test_batched_events_are_the_same_bytes(parameters: dict[str, Any], dialect: str) -> None:
     answer = compose(request(**parameters), seed=1, created=1)

@@ -185,7 +185,7 @@ def mutants(draw: st.DrawFn) -> dict[str, Any]:
     return body
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=200, deadline=None, derandomize=True)
 @given(mutants())
 @example({**VALID[0], "top_logprobs": None, "logprobs": True})
 @example({**VALID[0], "user": None})

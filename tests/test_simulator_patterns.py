@@ -133,13 +133,13 @@ patterns = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(patterns, st.text("ab-", max_size=5))
 def test_matching_agrees_with_python_on_any_pattern_and_text(pattern: str, text: str) -> None:
     assert matches_pattern(pattern, text) == (re.search(pattern, text) is not None)
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(patterns, st.binary(max_size=2))
 def test_any_pattern_gives_a_text_that_python_matches_or_none(pattern: str, key: bytes) -> None:
     try:

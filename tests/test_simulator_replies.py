@@ -233,7 +233,7 @@ def test_events_end_at_blank_lines_of_any_kind() -> None:
     assert [event.decode() for _, event in split_events([(1.0, STREAM)])] == EVENTS
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12).map(sorted))
 def test_however_a_stream_comes_its_events_are_the_same_and_each_has_the_time_of_its_last_byte(at: list[int]) -> None:
     bounds = [0, *at, len(STREAM)]

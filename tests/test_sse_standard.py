@@ -46,7 +46,7 @@ def decoded(pieces: Iterable[bytes], **caps: int) -> tuple[list[Event], bool]:
     return events, False
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(STREAMS, SIZES)
 @example(b"\xef\xbb\xbf\xef\xbb\xbfdata: x\n\n", [1])
 @example(b"data\n\ndata:\ndata\n\n", [1])
@@ -59,7 +59,7 @@ def test_the_events_are_the_standards_however_they_are_cut(data: bytes, sizes: l
     assert decoded(cut(data, sizes)) == wanted
 
 
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=150)
 @given(STREAMS, SIZES)
 @example(b"\xef\xbb\xbf" + b"x" * LINE_CAP, [LINE_CAP, 3])
 @example(b"\xef\xbb\xbf" + b"x" * (LINE_CAP + 1), [1])

@@ -245,11 +245,11 @@ def test_a_call_that_is_closed_before_it_connects_connects_to_nobody() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts the system's own list of descriptors")
-def test_two_hundred_calls_that_were_stopped_leave_nothing(kind: str) -> None:
+def test_fifty_calls_that_were_stopped_leave_nothing(kind: str) -> None:
     stop_many(kind, 1)  # what stays on purpose, or is made once
     gc.collect()
     before = open_files(), threading.active_count()
-    stop_many(kind, 200)
+    stop_many(kind, 50)
     gc.collect()
     assert (open_files(), threading.active_count()) == before
     assert own_threads() == []

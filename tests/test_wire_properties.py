@@ -93,7 +93,7 @@ def test_every_recorded_input_is_sound(name: str) -> None:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_any_input_is_a_value_or_an_error_of_ours(name: str) -> None:
-    @settings(derandomize=True, deadline=None, max_examples=300, database=None)
+    @settings(derandomize=True, deadline=None, max_examples=100, database=None)
     @given(INPUTS[name])
     def hold(data: bytes) -> None:
         TARGETS[name](data)

@@ -43,6 +43,14 @@ def splits(data: bytes) -> Iterator[list[bytes]]:
         yield drawn(data, seed)
 
 
+def in_short(data: bytes) -> Iterator[list[bytes]]:
+    """Yield `data` whole, a byte at a time, and at random by three seeds: for what stands on a decoder of `splits`."""
+    yield [data]
+    yield [data[at : at + 1] for at in range(len(data))]
+    for seed in range(3):
+        yield drawn(data, seed)
+
+
 def drawn(data: bytes, seed: int) -> list[bytes]:
     """Return `data` in pieces whose sizes are drawn from the seed; some are empty."""
     sizes = random.Random(seed)  # noqa: S311 - not for secrets
