@@ -14,7 +14,7 @@ demo: $(STAMP)  ## show every main job against a simulator on this machine: no k
 
 test: $(STAMP)  ## the whole suite, and the core's branch coverage
 	rm -rf .coverage && mkdir .coverage
-	$(BIN)/python -m coverage run -m pytest -n auto --dist loadfile
+	$(BIN)/python -m coverage run -m pytest -n auto --dist worksteal
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=100
 
