@@ -35,8 +35,8 @@ needs_fork = pytest.mark.skipif(
 # Threads
 
 
-def test_thirty_two_threads_share_one_client_and_its_totals_are_exact(simulator: Simulator) -> None:
-    ready = threading.Barrier(32)
+def test_sixty_four_threads_share_one_client_and_its_totals_are_exact(simulator: Simulator) -> None:
+    ready = threading.Barrier(64)
 
     def ask(number: int) -> list[Any]:
         ready.wait()  # all of them are first
@@ -48,16 +48,16 @@ def test_thirty_two_threads_share_one_client_and_its_totals_are_exact(simulator:
             replies.append(stream.reply)
         return replies
 
-    with Client(KEY, simulator.url) as client, ThreadPoolExecutor(32) as pool:
-        replies = [reply for replies in pool.map(ask, range(32)) for reply in replies]
+    with Client(KEY, simulator.url) as client, ThreadPoolExecutor(64) as pool:
+        replies = [reply for replies in pool.map(ask, range(64)) for reply in replies]
         cost = client.cost
-    assert len({reply.id for reply in replies}) == 32 * 2
-    assert (cost.call_count, len(simulator.requests)) == (128, 128)
+    assert len({reply.id for reply in replies}) == 64 * 2
+    assert (cost.call_count, len(simulator.requests)) == (256, 256)
     assert cost.total_cost == sum(reply.cost.usd for reply in replies)
     assert cost.total_input_tokens == sum(reply.usage.prompt_tokens for reply in replies)
     assert cost.total_output_tokens == sum(reply.usage.completion_tokens for reply in replies)
     assert list(cost.by_certainty) == ["exact"]
-    assert len({record["peer_port"] for record in simulator.requests}) <= 32
+    assert len({record["peer_port"] for record in simulator.requests}) <= 64
 
 
 def test_a_client_that_other_threads_close_all_the_time_loses_no_call_that_it_finished(simulator: Simulator) -> None:
