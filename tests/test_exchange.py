@@ -753,6 +753,12 @@ def test_after_one_that_was_counted_the_estimate_is_by_that_model_s_own_measure(
     assert other.cost.picodollars == Script(model="gpt-4o").tell(JSON, whole_body(usage=None), b"").cost.picodollars
 
 
+def test_an_answer_whose_end_nobody_told_is_not_estimated() -> None:
+    choices = [{"index": 0, "message": {"role": "assistant", "content": "It"}, "finish_reason": None}]
+    reply = Script().tell(JSON, whole_body(choices=choices, usage=None), b"")
+    assert (reply.verdict, reply.cost.certainty) == ("unknown", "bound")
+
+
 def test_an_estimate_is_never_above_the_bound() -> None:
     parameters = {"max_completion_tokens": 1}
     reply = Script(parameters=parameters).tell(JSON, whole_body("x" * 40_000, usage=None), b"")

@@ -418,3 +418,8 @@ def test_a_reply_is_billed_as_what_served_it_or_by_the_alias_of_what_was_asked(
 ) -> None:
     prices = Prices.builtin().with_aliases({"my-deployment": "gpt-4o"})
     assert prices.billed_as(asked, served) == name
+
+
+def test_the_models_are_those_of_the_table() -> None:
+    assert set(PRICES.models) == set(MODELS)
+    assert "gpt-4o-mini" in PRICES.models
