@@ -74,3 +74,15 @@ def test_an_estimate_says_what_it_is_and_stays_below_the_bound() -> None:
     assert estimated(cost(9), cost(5)) == Cost(picodollars=5, certainty="estimate")
     assert estimated(cost(9), UNPRICED) == Cost(picodollars=9, certainty="estimate")
     assert estimated(UNPRICED, cost(5)) is UNPRICED
+
+
+def test_a_prompt_is_told_by_the_densest_so_far_and_a_sixteenth() -> None:
+    ratios = Ratios()
+    assert ratios.prompt_tokens(TEXT, 400, "m") is None
+    ratios.learn(TEXT, 100, "m", reply({"content": "Hi"}, (16, 1)))
+    assert ratios.prompt_tokens(TEXT, 100, "m") == 17
+    ratios.learn(TEXT, 100, "m", reply({"content": "Hi"}, (32, 1)))
+    ratios.learn(TEXT, 1000, "m", reply({"content": "Hi"}, (160, 1)))
+    assert ratios.prompt_tokens(TEXT, 100, "m") == 34
+    assert ratios.prompt_tokens(TEXT, 101, "m") == 35
+    assert (ratios.prompt_tokens(SEEN, 100, "m"), ratios.prompt_tokens(TEXT, 100, "other")) == (None, None)

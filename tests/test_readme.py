@@ -12,7 +12,7 @@ from barechat.simulator import Simulator
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {
     f"{page} {number}": example
-    for page in ("README.md", "docs/money.md")
+    for page in ("README.md", "docs/money.md", "docs/conversations.md")
     for number, example in enumerate(
         re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL), 1
     )
@@ -36,4 +36,4 @@ def test_every_python_example_runs(example: str, tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 7
+    assert len(EXAMPLES) >= 8

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from barechat import (
+    AsyncChatSession,
     AsyncClient,
     Attempt,
     BarechatError,
@@ -223,7 +224,7 @@ def test_threads_lose_no_turn(client: Client) -> None:
     def remember(name: int) -> None:
         begin.wait(timeout=10)
         for number in range(250):
-            session._remember(f"{name} {number}", reply)
+            session._remember({"role": "user", "content": f"{name} {number}"}, reply)
 
     threads = [threading.Thread(target=remember, args=(name,)) for name in range(8)]
     for thread in threads:
@@ -235,8 +236,10 @@ def test_threads_lose_no_turn(client: Client) -> None:
 
 @pytest.mark.parametrize("client", [AsyncClient(KEY, "http://127.0.0.1:1/v1"), KEY, None])
 def test_what_is_no_client_that_blocks_is_refused_at_once(client: Any) -> None:
-    with pytest.raises(ConfigurationError, match=f"not {type(client).__name__}; an async twin is to come"):
+    with pytest.raises(ConfigurationError, match=f"needs a barechat.Client, not {type(client).__name__}"):
         ChatSession(client, model=MODEL)
+    with pytest.raises(ConfigurationError, match=r"an AsyncChatSession needs a barechat\.AsyncClient, not Client"):
+        AsyncChatSession(Client(KEY, "http://127.0.0.1:1/v1"))  # type: ignore[arg-type]
 
 
 def test_a_call_s_options_go_before_the_session_s_and_reach_the_wire(byte_server: ByteServer) -> None:

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
         ToolCall,
         Usage,
     )
-    from barechat.session import ChatSession
+    from barechat.session import AsyncChatSession, ChatSession
     from barechat.settings import Caps, Timeouts
     from barechat.streams import AsyncChatStream, ChatStream
     from barechat.wire.retry import RetryPolicy
@@ -105,7 +105,7 @@ _HOMES = {
         "ToolCall",
         "Usage",
     ),
-    "barechat.session": ("ChatSession",),
+    "barechat.session": ("AsyncChatSession", "ChatSession"),
     "barechat.settings": ("Caps", "Timeouts"),
     "barechat.streams": ("AsyncChatStream", "ChatStream"),
     "barechat.wire.retry": ("RetryPolicy",),
@@ -115,6 +115,7 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_promise compares it with _HOMES
     "ApiError",
+    "AsyncChatSession",
     "AsyncChatStream",
     "AsyncClient",
     "Attempt",

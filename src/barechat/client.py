@@ -16,6 +16,7 @@ from barechat.drive import Drive, Outlets
 from barechat.errors import ConfigurationError, ParameterError
 from barechat.exchange import exchange
 from barechat.filing import file_receipt
+from barechat.money.bound import FRAMING_TOKENS
 from barechat.money.budget import Budget
 from barechat.money.meter import CostTracker
 from barechat.money.prices import Prices
@@ -180,6 +181,19 @@ class BaseClient:
         """
         request = self._request(messages, model, parameters, extra, headers, streamed=stream)
         return wire.curl(self._endpoint, request)
+
+    def prompt_tokens(self, messages: wire.Messages, *, model: str | None = None) -> int:
+        """Return how many tokens messages are likely to take as a prompt at most, rather too many than too few.
+
+        By the most that the model has taken for a byte so far, and a sixteenth more; before this client has had an
+        answer of the model with its count, the most that so many bytes can be.
+
+        Raises:
+            ParameterError: as `chat` would.
+        """
+        request = self._request(messages, model, {}, None, None, streamed=False)
+        learned = self._origin.ratios.prompt_tokens(request.payload, len(request.body), request.model)
+        return len(request.body) + FRAMING_TOKENS if learned is None else learned
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._endpoint.base}>"

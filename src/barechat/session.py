@@ -1,123 +1,143 @@
-"""A conversation: a history and a client."""
+"""A conversation: a history and a client. `ChatSession` blocks, `AsyncChatSession` says the same, awaited."""
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Self, Unpack
 
-from barechat.client import SENSES, Client
-from barechat.errors import BarechatError, ConfigurationError, ParameterError
-from barechat.history import trim
-from barechat.money.meter import CostTracker
-from barechat.parameters import Parameters
+from barechat import history
+from barechat.async_client import AsyncClient
+from barechat.client import Client
+from barechat.conversation import CallOptions, Conversation
+from barechat.errors import BarechatError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
-    from barechat.receipt import Receipt
     from barechat.records import Reply
-    from barechat.settings import Timeouts
-    from barechat.streams import ChatStream
-    from barechat.wire.retry import RetryPolicy
+    from barechat.streams import AsyncChatStream, ChatStream
+
+__all__ = ["AsyncChatSession", "CallOptions", "ChatSession"]
 
 
-class CallOptions(Parameters, total=False):
-    """What `Client.chat` takes besides messages and model."""
+class ChatSession(Conversation[Client]):
+    """A conversation with one model. Use it as a context manager, or `close` it, if it has a file."""
 
-    timeouts: Timeouts | None
-    retry: RetryPolicy | None
-    tags: Mapping[str, str] | None
-    headers: Mapping[str, str] | None
-    extra: Mapping[str, Any] | None
+    _kind = Client
 
-
-class ChatSession:
-    """A conversation with one model.
-
-    client: sends the messages; its retries, deadlines and budgets hold here too.
-    system_prompt: the first message, if any; it is never trimmed.
-    model: as in `Client.chat`.
-    max_history: how many messages besides the system's are kept; None for all. Trimming drops whole turns.
-    options: those of every call, such as temperature=0 or timeouts=…; a call's own go before them. Unless there is one
-        among the tags, a tag `session` tells the conversation's calls from others' in a ledger.
-
-    `messages` is the conversation so far, in the API's form: yours to read. A message is added to it, with its reply,
-    only when the whole reply has come; a failed or abandoned send leaves it as it was. Sends may overlap, in one thread
-    or several: each is sent what had come whole when it began, and turns stand in the order in which they ended.
-
-    Raises:
-        ConfigurationError: the client isn't a `Client`. ParameterError: max_history is out of range.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        system_prompt: str | None = None,
-        *,
-        model: str | None = None,
-        max_history: int | None = None,
-        **options: Unpack[CallOptions],
-    ) -> None:
-        if not isinstance(client, Client):
-            raise ConfigurationError(
-                f"a ChatSession needs a barechat.Client, not {type(client).__name__}; an async twin is to come"
-            )
-        if max_history is not None and (not isinstance(max_history, int) or max_history < 1):
-            raise ParameterError(f"max_history must be a whole number from 1, or None, not {max_history!r}")
-        self.model = model
-        self.max_history = max_history
-        self.messages: list[dict[str, Any]] = []
-        if system_prompt:
-            self.messages.append({"role": "system", "content": system_prompt})
-        self.cost = CostTracker()
-        self._client = client
-        self._options = options
-        self._tags = {"session": SENSES.new_id()}
-        self._adding = threading.Lock()
-
-    def send(self, user_message: str, **options: Unpack[CallOptions]) -> Reply:
+    def send(self, user_message: str | Sequence[dict[str, Any]], **options: Unpack[CallOptions]) -> Reply:
         """Send a message, await the whole reply, and remember both. Takes what `Client.chat` takes.
 
+        user_message: text, or content parts.
+
         Raises:
-            BarechatError: as `Client.chat`; the history is as it was.
+            BarechatError: as `Client.chat`; the messages are as they were.
+            ParameterError: the message is longer than `max_prompt_tokens` by itself.
         """
-        try:
-            reply = self._client.chat(self._with(user_message), model=self.model, **self._merged(options))
-        except BarechatError as error:
-            if error.cost is not None and error.cost.picodollars != 0:
-                self.cost.record(self.model or "", None, error.cost)
-            raise
-        self.cost.calculate(reply)
-        self._remember(user_message, reply)
-        return reply
+        return self._send(_said(user_message), [], options)
 
-    def stream(self, user_message: str, **options: Unpack[CallOptions]) -> ChatStream:
-        """Send a message, read the reply as it comes. Both are remembered once it has come whole."""
+    def retry_last(self, **options: Unpack[CallOptions]) -> Reply:
+        """Send the last turn's message again, and let the new reply take the old one's place.
 
-        def settle(receipt: Receipt) -> None:
-            if receipt.reply is not None:
-                self.cost.calculate(receipt.reply)
-                self._remember(user_message, receipt.reply)
-            elif receipt.cost.picodollars != 0:
-                self.cost.record(self.model or "", None, receipt.cost)
+        Raises:
+            ParameterError: there is no turn. BarechatError: as `send`; the old reply stays.
+        """
+        turn, replaced = self._last()
+        return self._send(turn, replaced, options)
 
-        stream = self._client.stream(self._with(user_message), model=self.model, **self._merged(options))
-        stream.when_filed(settle)
+    def stream(self, user_message: str | Sequence[dict[str, Any]], **options: Unpack[CallOptions]) -> ChatStream:
+        """Send a message, read the reply as it comes. Both are remembered once it has come whole.
+
+        What is to be summed up before is summed up at once, and not when first iterated.
+        """
+        turn = _said(user_message)
+        self._sum_up(turn)
+        stream = self._client.stream(self._prompt(self.messages, turn), model=self.model, **self._merged(options))
+        stream.when_filed(lambda receipt: self._settled(turn, receipt))
         return stream
 
-    def _with(self, user_message: str) -> list[dict[str, Any]]:
-        return trim([*self.messages, _said_by_user(user_message)], self.max_history)
+    def close(self) -> None:
+        """Let other sessions write the file. The client stays open."""
+        self._let_go()
 
-    def _merged(self, options: CallOptions) -> CallOptions:
-        merged: CallOptions = {**self._options, **options}
-        merged["tags"] = {**self._tags, **(merged.get("tags") or {})}
-        return merged
+    def __enter__(self) -> Self:
+        return self
 
-    def _remember(self, user_message: str, reply: Reply) -> None:
-        turn = [_said_by_user(user_message), reply.message.to_dict()]
-        with self._adding:  # to what is there now: another turn may have ended since this one began
-            self.messages = trim([*self.messages, *turn], self.max_history)
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _send(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> Reply:
+        self._sum_up(turn)
+        before = self.messages[: len(self.messages) - len(replaced)]
+        reply = self._call(self._prompt(before, turn), self.model, self._merged(options))
+        self.cost.calculate(reply)
+        self._remember(turn, reply, replaced)
+        return reply
+
+    def _sum_up(self, turn: dict[str, Any]) -> None:
+        if old := self._to_summarize(turn):
+            self._summarized(
+                old, self._call(history.summary_request(old), self.summarize_with, self._summary_options())
+            )
+
+    def _call(self, messages: list[dict[str, Any]], model: str | None, options: CallOptions) -> Reply:
+        try:
+            return self._client.chat(messages, model=model, **options)
+        except BarechatError as error:
+            self._count(error)
+            raise
 
 
-def _said_by_user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
+class AsyncChatSession(Conversation[AsyncClient]):
+    """Same as ChatSession, for an AsyncClient: `send` and `retry_last` are awaited."""
+
+    _kind = AsyncClient
+
+    async def send(self, user_message: str | Sequence[dict[str, Any]], **options: Unpack[CallOptions]) -> Reply:
+        """Same as ChatSession.send, awaited."""
+        return await self._send(_said(user_message), [], options)
+
+    async def retry_last(self, **options: Unpack[CallOptions]) -> Reply:
+        """Same as ChatSession.retry_last, awaited."""
+        turn, replaced = self._last()
+        return await self._send(turn, replaced, options)
+
+    def stream(self, user_message: str | Sequence[dict[str, Any]], **options: Unpack[CallOptions]) -> AsyncChatStream:
+        """Same as ChatSession.stream, for `async with` and `async for`.
+
+        It sums nothing up, since it isn't awaited: what is too much isn't sent, and the next `send` sums it up.
+        """
+        turn = _said(user_message)
+        stream = self._client.stream(self._prompt(self.messages, turn), model=self.model, **self._merged(options))
+        stream.when_filed(lambda receipt: self._settled(turn, receipt))
+        return stream
+
+    async def close(self) -> None:
+        """Same as ChatSession.close, awaited."""
+        self._let_go()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def _send(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> Reply:
+        if old := self._to_summarize(turn):
+            asked = history.summary_request(old)
+            self._summarized(old, await self._call(asked, self.summarize_with, self._summary_options()))
+        before = self.messages[: len(self.messages) - len(replaced)]
+        reply = await self._call(self._prompt(before, turn), self.model, self._merged(options))
+        self.cost.calculate(reply)
+        self._remember(turn, reply, replaced)
+        return reply
+
+    async def _call(self, messages: list[dict[str, Any]], model: str | None, options: CallOptions) -> Reply:
+        try:
+            return await self._client.chat(messages, model=model, **options)
+        except BarechatError as error:
+            self._count(error)
+            raise
+
+
+def _said(content: str | Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"role": "user", "content": content if isinstance(content, str) else list(content)}

@@ -29,6 +29,7 @@ class Ratios:
 
     def __init__(self) -> None:
         self._seen: dict[str, tuple[int, int, int, int]] = {}  # replaced as a whole: a lost update costs a sample
+        self._densest: dict[str, tuple[int, int]] = {}  # tokens and bytes of the prompt that took the most a byte
 
     def learn(self, request: Mapping[str, Any], body_bytes: int, model: str, reply: Reply) -> None:
         """Take in an answer whose tokens the server counted."""
@@ -41,6 +42,19 @@ class Ratios:
             reply_bytes + _text_bytes(reply),
             reply_tokens + reply.usage.completion_tokens,
         )
+        tokens, size = self._densest.get(model, (0, 1))
+        if reply.usage.prompt_tokens * size > tokens * body_bytes:
+            self._densest[model] = reply.usage.prompt_tokens, body_bytes
+
+    def prompt_tokens(self, request: Mapping[str, Any], body_bytes: int, model: str) -> int | None:
+        """Return how many tokens a prompt is likely to take at most, or None if its bytes don't tell.
+
+        By the most that the model has taken for a byte, and a sixteenth more, since no two texts are alike.
+        """
+        if model not in self._densest or not is_text(request):
+            return None
+        tokens, size = self._densest[model]
+        return -(-body_bytes * tokens * 17 // (size * 16))
 
     def usage(self, request: Mapping[str, Any], body_bytes: int, model: str, reply: Reply) -> Usage | None:
         """Return about how many tokens an answer took, or None if its bytes don't tell."""
