@@ -247,6 +247,7 @@ def test_a_missing_file_of_the_environment_is_named_too(kind: str, monkeypatch: 
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere/authority.pem")
     with pytest.raises(ConfigurationError, match=r"SSL_CERT_FILE: '/nowhere/authority\.pem' can't be read"):
         CLASSES[kind](KEY, "https://127.0.0.1:1/v1")
+    CLASSES[kind](KEY, "http://127.0.0.1:1/v1")  # where nobody speaks TLS, nobody reads it
 
 
 # Addresses, connections and redirects

@@ -12,6 +12,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from barechat.attempts import ANSWERED, Outcome, Try, entry_of
 from barechat.errors import (
     ApiError,
@@ -219,8 +221,9 @@ class _Exchange:
             this.cost = FREE
             raise
         self._receipt.whole = raw
-        self._meter(this, reply_of(raw, "partial"))
-        reply = reply_of(raw, verdict_of(raw, self._request.n, ended=True))
+        reply = reply_of(raw, "partial")
+        self._meter(this, reply)
+        reply = msgspec.structs.replace(reply, verdict=verdict_of(raw, self._request.n, ended=True))
         if reply.verdict != "unknown":
             self._estimate(this, reply)
         if self._request.streamed:

@@ -53,8 +53,9 @@ class AsyncTransport:
         parts = urlsplit(origin)
         self._proxy = proxy_for(parts.scheme, parts.hostname or "", parts.port, proxy)
         self._tunnels = self._proxy is not None and parts.scheme == "https"
-        self._tls = asked_context(verify, cert)
-        if self._tls is None and (parts.scheme == "https" or (self._proxy is not None and self._proxy.speaks_tls)):
+        speaks_tls = parts.scheme == "https" or (self._proxy is not None and self._proxy.speaks_tls)
+        self._tls = asked_context(verify, cert, speaks_tls=speaks_tls)
+        if self._tls is None and speaks_tls:
             self._tls = made_context()  # aiohttp makes its own when imported, and then knows no SSL_CERT_DIR
         self._opened: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[object]]] = {}
 

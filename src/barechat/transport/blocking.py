@@ -51,7 +51,8 @@ class BlockingTransport:
     ) -> None:
         self._origin = parts = urlsplit(origin)
         self._proxy = proxy_for(parts.scheme, parts.hostname or "", parts.port, proxy)
-        self._tls = asked_context(verify, cert)
+        self._speaks_tls = parts.scheme == "https" or (self._proxy is not None and self._proxy.speaks_tls)
+        self._tls = asked_context(verify, cert, speaks_tls=self._speaks_tls)
         self._pools: dict[int, HTTPConnectionPool] = {}  # by the process that made it
 
     def send(self, step: Send, tell: Tell = lambda _: None) -> BlockingAnswer:
@@ -114,7 +115,7 @@ class BlockingTransport:
         pool = self._pools.get(pid)
         if pool is None:
             origin, proxy = self._origin, self._proxy
-            if self._tls is None and (origin.scheme == "https" or (proxy is not None and proxy.speaks_tls)):
+            if self._tls is None and self._speaks_tls:
                 self._tls = made_context()  # not sooner: it takes 20 ms
             made = pool_for(origin.scheme, origin.hostname or "", origin.port, proxy, self._tls)
             pool = self._pools.setdefault(pid, made)
