@@ -2,7 +2,8 @@
 
 The story is a generator. It yields plain steps (`Authorize`, `Reserve`, `Send`, `Read`, `Emit`, `Drain`, `Retry`,
 `Wait`), which a loop in `drive.py` performs, and is sent plain answers; what goes wrong in a step is thrown into it as
-a BarechatError. It does no I/O, and is given its clocks, its noise and its ids.
+a BarechatError. It does no I/O, and is given its clocks, its noise and its ids. It is one long file, since it is one
+story.
 
 Rules: it never yields in a `finally`; it keeps the receipt true at every yield, so that a loop may drop it at any time.
 """
