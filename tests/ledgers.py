@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -46,3 +48,10 @@ def rows(ledger: Ledger, *columns: str) -> list[Any]:
     ledger.flush()
     found = [tuple(row[name] for name in columns) for row in ledger.attempts()]
     return [row[0] for row in found] if len(columns) == 1 else found
+
+
+def run_python(code: str, *arguments: object) -> list[str]:
+    """Run a program of our own in a process of its own, which must end well; return the lines that it printed."""
+    command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
+    done = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own code
+    return done.stdout.splitlines()

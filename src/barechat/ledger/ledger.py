@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 import time
 import weakref
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from barechat.errors import ConfigurationError, DeadlineExceeded
 from barechat.ledger import reads, repricing
-from barechat.ledger.schema import faults_of, opened, opened_to_read
+from barechat.ledger.forks import Turn
+from barechat.ledger.schema import LOCKED_S, faults_of, opened, opened_to_read
 from barechat.ledger.store import check_amount
 from barechat.ledger.writer import Asked, Writer
 
@@ -33,6 +35,7 @@ class Ledger:
 
     path: the file, made if it isn't there, readable by its owner alone. It must be on a disk of this machine, since
         SQLite's write-ahead log doesn't work over networks. No text of prompts or replies is in it.
+    locked_s: how long to wait, in seconds, while another program has it locked.
 
     Give it to clients as `ledger=…`. A row is on the disk some milliseconds after its attempt has ended; `flush` waits
     for that. What a budget holds is there before a request is sent. A forked child opens the file anew.
@@ -41,18 +44,21 @@ class Ledger:
         ConfigurationError: the file can't be written, isn't a ledger, is corrupt, or is of a newer barechat.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, locked_s: float = LOCKED_S) -> None:
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
             raise ConfigurationError(f"a Ledger needs the path of a file, not {path!r}")
         self.path = os.path.abspath(os.fspath(path))  # noqa: PTH100 - as text, for SQLite
-        opened(self.path).close()  # its faults are told here, and not in the middle of a call
+        self.locked_s = locked_s
+        with Turn():
+            opened(self.path, locked_s).close()  # its faults are told here, and not in the middle of a call
         self._writers: dict[int, Writer] = {}  # by the process that made it
+        weakref.finalize(self, _stop, self._writers)  # at the program's end at the latest
 
     def __repr__(self) -> str:
         return f"Ledger({self.path!r})"
 
-    def __reduce__(self) -> tuple[type[Ledger], tuple[str]]:
-        return Ledger, (self.path,)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _ledger, (self.path, self.locked_s)
 
     # What clients call.
 
@@ -73,7 +79,7 @@ class Ledger:
             tell(None)
         if asked.is_answered:
             _raise(asked)
-        elif by is not None and by.at <= time.monotonic():
+        elif by is not None and not answered.is_set():
             raise _no_room(by)
 
     async def reserve_async(self, hold: Hold, by: Deadline | None) -> None:
@@ -104,9 +110,7 @@ class Ledger:
 
     def close(self) -> None:
         """File what is left, and end the writer's thread. The ledger can still be used; that starts another one."""
-        writer = self._writers.pop(os.getpid(), None)
-        if writer is not None:
-            writer.stop()
+        _stop(self._writers)
 
     def check_budget(self, budget: Budget) -> None:
         """Raise a ConfigurationError if the ledger has this budget, as of now, at another amount."""
@@ -132,8 +136,12 @@ class Ledger:
 
     def attempts(self, since: datetime | None = None) -> Iterator[dict[str, Any]]:
         """Yield each attempt as a dict of the table's columns, as they were filed; times in seconds since 1970."""
-        with self._reading() as db:
-            yield from reads.attempts(db, None if since is None else since.timestamp())
+        after: int | None = 0
+        while after is not None:
+            with self._reading() as db:  # and closed again between pages, for who reads them may fork
+                page = list(reads.attempts(db, None if since is None else since.timestamp(), after))
+            yield from page
+            after = page[-1]["id"] if page else None
 
     def check(self) -> list[str]:
         """Return what is wrong with the file, a sentence each: broken pages, sums that don't add up."""
@@ -182,8 +190,7 @@ class Ledger:
 
     def reprice(self, prices: Prices) -> list[repricing.Correction]:
         """Price all attempts anew by their stored usage, and correct those whose cost differs, the old figure kept."""
-        with self._reading() as db:
-            corrections = list(repricing.corrections(reads.attempts(db, None), prices))
+        corrections = list(repricing.corrections(self.attempts(), prices))
 
         def correct(store: Store) -> None:
             for correction in corrections:
@@ -224,18 +231,31 @@ class Ledger:
         pid = os.getpid()  # and no lock, which a fork could copy locked
         writer = self._writers.get(pid)
         if writer is None:
-            writer = self._writers.setdefault(pid, Writer(self.path))
-            weakref.finalize(self, writer.stop)  # at the program's end at the latest
+            writer = self._writers.setdefault(pid, Writer(self.path, self.locked_s))
+            if (multiprocessing := sys.modules.get("multiprocessing.util")) is not None:
+                # A process of its pools ends without what programs do at their end.
+                multiprocessing.Finalize(self, _stop, [self._writers], exitpriority=0)
         return writer
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        with faults_of(self.path):
+        with Turn(), faults_of(self.path):
             db = opened_to_read(self.path)
             try:
                 yield db
             finally:
                 db.close()
+
+
+def _ledger(path: str, locked_s: float) -> Ledger:
+    """Return a ledger, as it was pickled."""
+    return Ledger(path, locked_s=locked_s)
+
+
+def _stop(writers: dict[int, Writer]) -> None:
+    writer = writers.get(os.getpid())
+    if writer is not None:
+        writer.stop()
 
 
 def _raise(asked: Asked) -> None:

@@ -26,6 +26,7 @@ _GROUPS: dict[str, str] = {
     "tag": "FROM (SELECT a.*, coalesce(t.key || '=' || t.value, '') AS name"
     " FROM attempts a LEFT JOIN json_each(a.tags) t ON true)",
 }
+PAGE = 5000
 _PART = 10**6  # sums are taken in two parts, since SQLite's may not pass 64 bits
 
 
@@ -136,9 +137,15 @@ def standing(db: sqlite3.Connection) -> list[Budget]:
     return [Budget(Cost(picodollars=limit, certainty="exact").usd or 0, per, tag or None) for limit, per, tag in rows]
 
 
-def attempts(db: sqlite3.Connection, since: float | None) -> Iterator[dict[str, Any]]:
-    """Yield each attempt that began since a moment, by its columns' names, in the order in which they were filed."""
-    rows = db.execute("SELECT * FROM attempts WHERE at >= ? ORDER BY id", (float("-inf") if since is None else since,))
+def attempts(db: sqlite3.Connection, since: float | None, after: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield attempts that began since a moment, by its columns' names, in the order in which they were filed.
+
+    A page of them: those after the attempt of number `after`.
+    """
+    rows = db.execute(
+        "SELECT * FROM attempts WHERE at >= ? AND id > ? ORDER BY id LIMIT ?",
+        (float("-inf") if since is None else since, after, PAGE),
+    )
     names = [column[0] for column in rows.description]
     for row in rows:
         yield dict(zip(names, row, strict=True))

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 APPLICATION_ID = 0x62617265  # "bare"
 LOCKED_S = 10.0
 """How long to wait for another program's transaction."""
+OLDEST_SQLITE = (3, 33, 0)
+"""The first with UPDATE FROM."""
 
 _FIRST = """
 CREATE TABLE owners (  -- the processes that have held money
@@ -94,23 +96,26 @@ MIGRATIONS = {"first": _FIRST}
 """By name, in order. One that has been released never changes; what comes next is added."""
 
 
-def opened(path: str) -> sqlite3.Connection:
+def opened(path: str, locked_s: float = LOCKED_S, *, make: bool = True) -> sqlite3.Connection:
     """Return a connection to the ledger at `path`, for one thread, that begins and commits only when told to.
 
-    The file is made if it isn't there, for its owner's eyes only (0600).
+    The file is made, if it isn't there and `make` says so, for its owner's eyes only (0600).
 
     Raises:
         ConfigurationError: the file can't be written, or isn't a ledger that this barechat can read.
     """
+    check_version(sqlite3.sqlite_version_info)
     with faults_of(path):
-        _make_private(path)
-        db = sqlite3.connect(path, isolation_level=None, timeout=LOCKED_S, check_same_thread=False)
+        _check_path(path, make=make)
+        db = sqlite3.connect(path, isolation_level=None, timeout=locked_s, check_same_thread=False)
         try:
+            db.execute("SELECT json_extract('[1]', '$[0]')")  # which a build can lack before 3.38
             _check(db, path)
-            _have_write_ahead_log(db, path)
+            _have_write_ahead_log(db, path, locked_s)
+            db.execute("PRAGMA busy_timeout = 0")  # we wait ourselves: see `begin`
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA temp_store = MEMORY")
-            _migrate(db, path)
+            _migrate(db, path, locked_s)
         except BaseException:
             db.close()
             raise
@@ -137,22 +142,41 @@ def opened_to_read(path: str) -> sqlite3.Connection:
     return db
 
 
-def begin(db: sqlite3.Connection, wait_s: float = LOCKED_S) -> None:
+def begin(db: sqlite3.Connection, locked_s: float = LOCKED_S) -> None:
     """Begin a transaction that writes, once no other program has one.
 
     SQLite's own waiting sleeps ever longer, up to 100 ms, and so starves whoever has waited the longest.
     """
-    db.execute("PRAGMA busy_timeout = 0")
-    give_up_at = time.monotonic() + wait_s
+    _once_unlocked(db, "BEGIN IMMEDIATE", locked_s)
+
+
+def _once_unlocked(db: sqlite3.Connection, statement: str, locked_s: float) -> sqlite3.Cursor:
+    give_up_at = time.monotonic() + locked_s
     while True:
         try:
-            db.execute("BEGIN IMMEDIATE")
+            return db.execute(statement)
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_at:
                 raise
             time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 - so that two don't wait in step
-        else:
-            return
+
+
+def check_version(version: tuple[int, ...]) -> None:
+    """Raise a ConfigurationError if a SQLite of this version lacks what a ledger needs."""
+    if version < OLDEST_SQLITE:
+        has, needs = (".".join(map(str, numbers)) for numbers in (version, OLDEST_SQLITE))
+        raise ConfigurationError(
+            f"a Ledger needs SQLite {needs} or newer, and this Python has {has}: use another build of Python"
+        )
+
+
+def file_number(path: str) -> tuple[int, int] | None:
+    """Return what tells the file at `path` from others that have been there; None if there is none."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - not opened: to close it would let go of this process's locks on it
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextlib.contextmanager
@@ -163,17 +187,20 @@ def faults_of(path: str) -> Iterator[None]:
     except sqlite3.Error as error:
         raise meant(error, path) from error
     except OSError as error:
-        raise ConfigurationError(f"the ledger {path} can't be opened: {error.strerror or error}") from error
+        raise ConfigurationError(
+            f"the ledger {path} can't be opened: {error.strerror or error}. Name a path that may be written"
+        ) from error
 
 
+_READ_ONLY = "can't be written: it, or its directory, is read-only; change that, or name another path"
 _MEANINGS = {
     sqlite3.SQLITE_NOTADB: "is no SQLite file: name another path",
-    sqlite3.SQLITE_CORRUPT: "is corrupt: move it aside, and a new one is begun (`sqlite3 FILE .recover` may save rows)",
-    sqlite3.SQLITE_READONLY: "can't be written: it, or its directory, is read-only",
-    sqlite3.SQLITE_PERM: "can't be written: its permissions forbid it",
-    sqlite3.SQLITE_FULL: "can't be written: the disk is full",
-    sqlite3.SQLITE_BUSY: "is locked by another program",
-    sqlite3.SQLITE_LOCKED: "is locked by another program",
+    sqlite3.SQLITE_CORRUPT: "is corrupt: move it aside and make a new one (`sqlite3 FILE .recover` may save its rows)",
+    sqlite3.SQLITE_READONLY: _READ_ONLY,
+    sqlite3.SQLITE_PERM: _READ_ONLY,
+    sqlite3.SQLITE_FULL: "can't be written: the disk is full; make room on it",
+    sqlite3.SQLITE_IOERR: "can't be read or written: its disk failed, or is full; look at the disk",
+    sqlite3.SQLITE_BUSY: "is locked by another program: end it, or its transaction",
     sqlite3.SQLITE_CANTOPEN: "can't be opened: is its directory there, and may it be written?",
 }
 
@@ -185,13 +212,28 @@ def meant(error: sqlite3.Error, path: str) -> ConfigurationError:
     return ConfigurationError(f"the ledger {path} {known or f'failed: {error}'}")
 
 
-def _make_private(path: str) -> None:
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+def _check_path(path: str, *, make: bool) -> None:
+    """Refuse what SQLite would only say of that it "can't open" it, and make the file if it is to be made."""
+    if os.path.isdir(path):  # noqa: PTH112 - as text, for SQLite
+        raise ConfigurationError(f"the ledger {path} is a directory: name a file in it")
+    directory = os.path.dirname(os.path.realpath(path))  # noqa: PTH120 - likewise
+    if not os.path.isdir(directory):  # noqa: PTH112 - likewise
+        raise ConfigurationError(f"the ledger {path} can't be made: there is no directory {directory}; make it first")
+    if make:
+        with contextlib.suppress(FileExistsError):  # which isn't opened: to close it would let go of SQLite's locks
+            os.close(os.open(os.path.realpath(path), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+    elif file_number(path) is None:
+        raise ConfigurationError(
+            f"the ledger {path} is gone: it was moved or deleted while in use. Put it back, or begin a new one with "
+            "Ledger(path); what its budgets had spent went with it"
+        )
+    if not os.access(path, os.W_OK):  # of such a file SQLite says so only when it is written
+        raise ConfigurationError(f"the ledger {path} {_READ_ONLY}")
 
 
-def _have_write_ahead_log(db: sqlite3.Connection, path: str) -> None:
-    (mode,) = db.execute("PRAGMA journal_mode = WAL").fetchone()
+def _have_write_ahead_log(db: sqlite3.Connection, path: str, locked_s: float) -> None:
+    # SQLite's own waiting doesn't cover this, and several processes may make the file at once.
+    (mode,) = _once_unlocked(db, "PRAGMA journal_mode = WAL", locked_s).fetchone()
     if mode != "wal":
         raise ConfigurationError(
             f"the ledger {path} can't have a write-ahead log (its journal is {mode!r}): put it on a disk of this "
@@ -200,8 +242,9 @@ def _have_write_ahead_log(db: sqlite3.Connection, path: str) -> None:
 
 
 def _check(db: sqlite3.Connection, path: str) -> None:
-    (application,) = db.execute("PRAGMA application_id").fetchone()
+    # In this order: whoever makes the file at the same time commits its tables and its number together.
     (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    (application,) = db.execute("PRAGMA application_id").fetchone()
     if tables and application != APPLICATION_ID:
         raise ConfigurationError(f"{path} is a SQLite file, but no barechat ledger: name another path")
 
@@ -219,10 +262,10 @@ def _missing(db: sqlite3.Connection, path: str) -> list[str]:
     return [name for name in MIGRATIONS if name not in done]
 
 
-def _migrate(db: sqlite3.Connection, path: str) -> None:
+def _migrate(db: sqlite3.Connection, path: str, locked_s: float) -> None:
     if not _missing(db, path):
         return
-    begin(db)
+    begin(db, locked_s)
     try:
         for name in _missing(db, path):  # again: another process may have come first
             db.execute("CREATE TABLE IF NOT EXISTS migrations (name TEXT PRIMARY KEY, at REAL NOT NULL)")

@@ -16,8 +16,9 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from barechat.errors import BarechatError
-from barechat.ledger.schema import begin, meant, opened
+from barechat.errors import BarechatError, BudgetExceeded
+from barechat.ledger.forks import Turn
+from barechat.ledger.schema import LOCKED_S, begin, file_number, meant, opened
 from barechat.ledger.store import WAITS, Store
 from barechat.money.entry import Entry, Hold
 
@@ -31,7 +32,7 @@ _AFTER_FAULT_S = 1.0
 _WARN_EVERY_S = 60.0
 _MOST_UNFILED = 100_000  # attempts, some 100 MB
 _MOST_AT_ONCE = 4096
-_STOP_S = 15.0  # longer than the writer waits for another program's transaction
+_STOP_S = 5.0  # besides what the writer waits for another program's transaction
 
 
 class Asked:
@@ -62,12 +63,16 @@ class Asked:
 class Writer:
     """The thread, and what it has been asked for. Any thread may ask, at any moment."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, locked_s: float = LOCKED_S) -> None:
         self._path = path
+        self._locked_s = locked_s
         self._pid = os.getpid()
         self._inbox: queue.SimpleQueue[Asked | Entry | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._starting = threading.RLock()  # again, since garbage may be collected in here, and close a forgotten call
+        self._turn = Turn(self._close)
+        self._store: Store | None = None
+        self._file: tuple[int, int] | None = None  # the store's
         self._unfiled: list[Entry] = []
         self._waiting: list[Asked] = []
         self._warned_at: float | None = None
@@ -88,38 +93,62 @@ class Writer:
         self.put(None)
         thread = thread or self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(_STOP_S)
+            thread.join(self._locked_s + _STOP_S)
 
     # On the writer's own thread from here on.
 
     def _run(self) -> None:
-        # A local variable, and nowhere else: after a fork the child has this thread's frame, which never goes on, and
-        # so never closes what the parent still uses.
-        store: Store | None = None
         while True:
             items = self._next()
             orders = [item for item in items if item is not None]
-            try:
-                store = store or Store(opened(self._path))
-                self._perform(store, orders)
-            except (sqlite3.Error, BarechatError) as error:
-                self._fail(orders, meant(error, self._path) if isinstance(error, sqlite3.Error) else error)
-                _close(store)
-                store = None
-            except Exception as error:
-                logger.exception("the ledger %s could not file what it was given", self._path)
-                self._unfiled.clear()
-                self._fail([order for order in orders if isinstance(order, Asked)], error)
-                _close(store)
-                store = None
+            is_last = len(orders) < len(items)
+            with self._turn:
+                self._try(orders)
+                if is_last:
+                    self._leave_waiting()
+                    self._close()
             with self._starting:
-                if len(orders) < len(items) and self._inbox.empty():
+                if is_last and self._inbox.empty():
                     self._thread = None
                     break
-        _close(store)
         if self._unfiled:
             logger.error("the ledger %s lost %d attempts that could not be filed", self._path, len(self._unfiled))
             self._unfiled.clear()
+
+    def _try(self, orders: list[Asked | Entry]) -> None:
+        try:
+            self._perform(self._opened(), orders)
+        except (sqlite3.Error, BarechatError) as error:
+            self._fail(orders, meant(error, self._path) if isinstance(error, sqlite3.Error) else error)
+            self._close()
+        except Exception as error:
+            logger.exception("the ledger %s could not file what it was given", self._path)
+            self._unfiled.clear()
+            self._fail([order for order in orders if isinstance(order, Asked)], error)
+            self._close()
+
+    def _leave_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            one.error = BudgetExceeded(
+                "the ledger was closed while the call waited for a budget's room. Nothing was sent.", fits_later=True
+            )
+        _wake(waiting)
+
+    def _opened(self) -> Store:
+        """Return the store of the file that is at the path now."""
+        if self._store is not None and file_number(self._path) != self._file:
+            logger.error("the ledger %s was moved, deleted or replaced while in use", self._path)
+            self._close()
+        if self._store is None:
+            self._store = Store(opened(self._path, self._locked_s, make=False))
+            self._file = file_number(self._path)
+        return self._store
+
+    def _close(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            store.db.close()
 
     def _next(self) -> list[Asked | Entry | None]:
         """Return what has been asked for meanwhile; after a pause nothing, where something is to be tried again."""
@@ -138,8 +167,9 @@ class Writer:
         entries = [*self._unfiled, *(order for order in orders if isinstance(order, Entry))]
         ended = {entry.key for entry in entries}
         asked = [order for order in orders if isinstance(order, Asked)]
+        # Whoever gave up waiting for room has filed the attempt's end.
         holds = [one for one in (*self._waiting, *asked) if one.hold is not None and one.hold.key not in ended]
-        begin(store.db)
+        begin(store.db, self._locked_s)
         try:
             overruns = store.settle(entries) if entries else []
             for one in asked:
@@ -153,11 +183,15 @@ class Writer:
         self._unfiled.clear()
         for overrun in overruns:
             logger.error("%s", overrun)
-        self._waiting = [one for one, answer in zip(holds, answers, strict=True) if answer is WAITS]
+        self._waiting = []
+        answered = [one for one in asked if one.hold is None]
         for one, answer in zip(holds, answers, strict=True):
-            if answer is not WAITS:
+            if answer is WAITS:
+                self._waiting.append(one)
+            else:
                 one.error = answer
-        _wake(one for one in (*holds, *asked) if one not in self._waiting)
+                answered.append(one)
+        _wake(answered)
 
     def _fail(self, orders: Iterable[Asked | Entry], error: Exception) -> None:
         """Answer those who wait with what went wrong, and keep what was to be filed for later."""
@@ -201,8 +235,3 @@ def _wake(asked: Iterable[Asked]) -> None:
 def _wake_each(group: list[Asked]) -> None:
     for one in group:
         one.wake()
-
-
-def _close(store: Store | None) -> None:
-    if store is not None:
-        store.db.close()
