@@ -53,5 +53,5 @@ def rows(ledger: Ledger, *columns: str) -> list[Any]:
 def run_python(code: str, *arguments: object) -> list[str]:
     """Run a program of our own in a process of its own, which must end well; return the lines that it printed."""
     command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own code
+    done = subprocess.run(command, check=True, timeout=300, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own code
     return done.stdout.splitlines()
