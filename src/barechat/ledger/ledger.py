@@ -143,6 +143,21 @@ class Ledger:
             yield from page
             after = page[-1]["id"] if page else None
 
+    def abandoned(self) -> tuple[int, int]:
+        """Return how many attempts hold money that nobody will settle, and how many picodollars, as reconcile would."""
+        with self._reading() as db:
+            held = reads.abandoned(db)
+        return len(held), sum(held.values())
+
+    def prunable(self, before: datetime) -> int:
+        """Return how many attempts `prune` would forget."""
+        with self._reading() as db:
+            return reads.ended_before(db, before.timestamp())
+
+    def corrections(self, prices: Prices) -> list[repricing.Correction]:
+        """Return what `reprice` would correct."""
+        return list(repricing.corrections(self.attempts(), prices))
+
     def check(self) -> list[str]:
         """Return what is wrong with the file, a sentence each: broken pages, sums that don't add up."""
         with self._reading() as db:
@@ -189,8 +204,11 @@ class Ledger:
         return count
 
     def reprice(self, prices: Prices) -> list[repricing.Correction]:
-        """Price all attempts anew by their stored usage, and correct those whose cost differs, the old figure kept."""
-        corrections = list(repricing.corrections(self.attempts(), prices))
+        """Price all attempts anew by their stored usage, and correct those whose cost differs, the old figure kept.
+
+        What these prices don't know keeps its figure: it may have been priced by an alias, or by a table of its own.
+        """
+        corrections = self.corrections(prices)
 
         def correct(store: Store) -> None:
             for correction in corrections:

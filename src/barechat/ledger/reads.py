@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import msgspec
 
 from barechat.errors import ParameterError
-from barechat.money.budget import Budget
-from barechat.records import Certainty, Cost, Record
+from barechat.ledger.owners import is_dead
+from barechat.money.budget import Budget, Per
+from barechat.records import UNPRICED, Certainty, Cost, Record
 
 if TYPE_CHECKING:
     import sqlite3
@@ -47,8 +48,25 @@ class Spending(Record, frozen=True, kw_only=True):
 
     @property
     def cost(self) -> Cost:
-        """All that is priced, as sure as the least sure of it."""
+        """All that is priced, as sure as the least sure of it; unpriced if nothing else is known to have cost any."""
+        if self.unpriced and not any(self.by_certainty_pd.values()):
+            return UNPRICED
         return Cost.sum(Cost(picodollars=spent, certainty=sure) for sure, spent in self.by_certainty_pd.items())
+
+    def plus(self, other: Spending) -> Spending:
+        """Return both together, under this one's name."""
+        by_certainty_pd = dict(self.by_certainty_pd)
+        for certainty, spent in other.by_certainty_pd.items():
+            by_certainty_pd[certainty] = by_certainty_pd.get(certainty, 0) + spent
+        return Spending(
+            name=self.name,
+            attempts=self.attempts + other.attempts,
+            answered=self.answered + other.answered,
+            unpriced=self.unpriced + other.unpriced,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            by_certainty_pd=by_certainty_pd,
+        )
 
 
 class BudgetState(Record, frozen=True, kw_only=True):
@@ -58,13 +76,18 @@ class BudgetState(Record, frozen=True, kw_only=True):
     """
 
     tag: str | None
-    per: str
+    per: Per
     period: str
     limit_pd: int
     spent_pd: int
     held_pd: int
     kept_pd: int
     is_closed: bool
+
+    @property
+    def budget(self) -> Budget:
+        """The budget itself."""
+        return Budget(Cost(picodollars=self.limit_pd, certainty="exact").usd or 0, self.per, self.tag)
 
     @property
     def left_pd(self) -> int:
@@ -90,19 +113,16 @@ def spending(db: sqlite3.Connection, by: str, since: float | None) -> list[Spend
     )
     found: dict[str, Spending] = {}
     for name, certainty, is_unpriced, attempts, answered, millions, rest, inputs, outputs in rows:
-        before = found.get(name, Spending(name=name))
-        spent = dict(before.by_certainty_pd)
-        if not is_unpriced:
-            spent[certainty] = spent.get(certainty, 0) + millions * _PART + rest
-        found[name] = Spending(
+        part = Spending(
             name=name,
-            attempts=before.attempts + attempts,
-            answered=before.answered + answered,
-            unpriced=before.unpriced + (attempts if is_unpriced else 0),
-            input_tokens=before.input_tokens + int(inputs),
-            output_tokens=before.output_tokens + int(outputs),
-            by_certainty_pd=spent,
+            attempts=attempts,
+            answered=answered,
+            unpriced=attempts if is_unpriced else 0,
+            input_tokens=int(inputs),
+            output_tokens=int(outputs),
+            by_certainty_pd={} if is_unpriced else {certainty: millions * _PART + rest},
         )
+        found[name] = found[name].plus(part) if name in found else part
     if by == "day":
         return [found[name] for name in sorted(found)]
     return sorted(found.values(), key=lambda line: (-(line.cost.picodollars or 0), line.name))
@@ -135,6 +155,24 @@ def standing(db: sqlite3.Connection) -> list[Budget]:
     """Return the budgets that the command's calls carry."""
     rows = db.execute("SELECT limit_pd, per, tag FROM standing ORDER BY per, tag")
     return [Budget(Cost(picodollars=limit, certainty="exact").usd or 0, per, tag or None) for limit, per, tag in rows]
+
+
+def abandoned(db: sqlite3.Connection) -> dict[int, int]:
+    """Return what attempts hold that nobody will settle, by their numbers: of dead processes, of outcomes unknown."""
+    owners = db.execute("SELECT id, pid, started, boot FROM owners").fetchall()
+    dead = [number for number, pid, started, boot in owners if is_dead((pid, started, boot))]
+    rows = db.execute(
+        """SELECT id, held_pd FROM attempts
+        WHERE state = 'kept' OR (state = 'held' AND owner IN (SELECT value FROM json_each(?)))""",
+        (msgspec.json.encode(dead).decode(),),
+    )
+    return dict(rows.fetchall())
+
+
+def ended_before(db: sqlite3.Connection, moment: float) -> int:
+    """Return how many attempts have ended that began before a moment."""
+    count: int = db.execute("SELECT count(*) FROM attempts WHERE state = 'settled' AND at < ?", (moment,)).fetchone()[0]
+    return count
 
 
 def attempts(db: sqlite3.Connection, since: float | None, after: int = 0) -> Iterator[dict[str, Any]]:

@@ -34,5 +34,7 @@ def corrections(attempts: Iterable[Mapping[str, Any]], prices: Prices) -> Iterat
         model = prices.billed_as(row["model"], row["served"] or "")
         on = datetime.fromtimestamp(row["at"], UTC).date()
         cost = prices.cost(usage, model, row["served_tier"] or row["tier"], on, cache_ttl=row["cache_ttl"])
+        if cost.picodollars is None:
+            continue  # another table, or an alias, may have known more
         if (cost.picodollars, cost.certainty) != (row["cost_pd"], row["certainty"]):
             yield Correction(id=row["id"], model=model, before_pd=row["cost_pd"], cost=cost)

@@ -16,6 +16,7 @@ import msgspec
 
 from barechat.errors import BudgetExceeded, ConfigurationError
 from barechat.ledger.owners import is_dead, this_process
+from barechat.ledger.reads import abandoned
 from barechat.money.budget import LARGEST_PD
 from barechat.records import Cost, dollars
 
@@ -144,12 +145,8 @@ class Store:
         Returns how many attempts these were, and how many picodollars they held.
         """
         db = self.db
-        owners = db.execute("SELECT id, pid, started, boot FROM owners").fetchall()
-        dead = _json([number for number, *owner in owners if is_dead((owner[0], owner[1], owner[2]))])
-        chosen = """SELECT id, held_pd FROM attempts
-            WHERE state = 'kept' OR (state = 'held' AND owner IN (SELECT value FROM json_each(?)))"""
-        ended = db.execute(chosen, (dead,)).fetchall()
-        ids = _json([number for number, _ in ended])
+        ended = abandoned(db)
+        ids = _json(list(ended))
         of_budgets = "SELECT budget, sum(held_pd) AS held FROM draws WHERE attempt IN (SELECT value FROM json_each(?))"
         db.execute(
             f"""UPDATE budgets SET held_pd = budgets.held_pd - s.held, spent_pd = budgets.spent_pd + ? * s.held
@@ -165,7 +162,7 @@ class Store:
             WHERE id IN (SELECT value FROM json_each(?))""",
             (int(spent), "bound" if spent else "exact", ids),
         )
-        return len(ended), sum(held for _, held in ended)
+        return len(ended), sum(ended.values())
 
     def prune(self, before: float) -> int:
         """Forget attempts that ended before a moment; what they spent of budgets stays spent. Returns how many."""
