@@ -32,14 +32,17 @@ def command(*arguments: str, warnings: str = "error") -> list[str]:
 
 
 def environment(url: str | None = None, **more: str) -> dict[str, str]:
-    """Return this process's environment without what would steer the command, and with these."""
+    """Return this process's environment without what would steer the command, and with these.
+
+    No ledger of the user's own is written: there is none, unless one is named, or HOME is a directory of the test's.
+    """
     env = {
         name: value
         for name, value in os.environ.items()
         if not name.upper().startswith(_OURS) and not name.upper().endswith("_PROXY")
     }
     env |= {"OPENAI_API_KEY": KEY} | ({} if url is None else {"OPENAI_BASE_URL": url})
-    return env | {"PYTHONUTF8": "1"} | more
+    return env | {"PYTHONUTF8": "1"} | ({} if "HOME" in more else {"BARECHAT_LEDGER": ""}) | more
 
 
 def run(*arguments: str, url: str | None = None, stdin: str = "", **more: str) -> subprocess.CompletedProcess[str]:

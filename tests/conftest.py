@@ -34,7 +34,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True)
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the machine's own keys, URLs, proxies and certificates out of the tests.
+    """Keep the machine's own keys, URLs, proxies and certificates out of the tests, and them out of the user's ledger.
 
     Where SSL_CERT_FILE is set, each client reads it when it is made: a system's takes 25 ms, most of a small test.
     """
@@ -42,6 +42,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
         is_ours = name.upper().startswith(("OPENAI_", "AZURE_OPENAI_", "BARECHAT_", "SSL_CERT_"))
         if is_ours or name.upper().endswith("_PROXY"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("BARECHAT_LEDGER", "")
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_the_options_of_all_are_documented() -> None:
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_parses(line: str) -> None:
-    name, *arguments = shlex.split(re.split(r" > | & ?$", line)[0])[1:]
+    name, *arguments = shlex.split(re.split(r" [<>] | & ?$", line)[0])[1:]
     command = barechat.commands[name]
     given = [argument for argument in arguments if argument != "--scenario" and not argument.endswith(".toml")]
     command.make_context(name, given)

@@ -14,9 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+from barechat.cli.ledgers import filing, ledger_option, place
+from barechat.cli.values import parameters_of, tag_option, tags_of
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from barechat.cli.ledgers import Place
     from barechat.cli.terminal import Answer, Notes
     from barechat.client import Client
     from barechat.records import Attempt, Choice, Delta, Reply
@@ -65,6 +69,9 @@ model_option = click.option(
 @click.option("--wire", is_flag=True, help="Show every byte sent and received on standard error, the key masked.")
 @click.option("--curl", is_flag=True, help="Print the request as a curl command, and send nothing.")
 @click.option("--base-url", metavar="URL", help="The server's URL.  [default: OPENAI_BASE_URL, else OpenAI's]")
+@tag_option
+@ledger_option
+@click.option("--no-ledger", is_flag=True, help="File the call nowhere; no budget holds for it.")
 def ask(
     prompt: str | None,
     model: str,
@@ -76,28 +83,48 @@ def ask(
     wire: bool,
     curl: bool,
     base_url: str | None,
+    tags: tuple[str, ...],
+    path: str | None,
+    no_ledger: bool,
 ) -> int:
     """Ask a model. PROMPT comes from the argument, from standard input, or both.
 
     The answer goes to standard output as it comes, all else to standard error: retries, and at the end the tokens
-    and what they cost. Ctrl-C ends the answer there.
+    and what they cost. Ctrl-C ends the answer there. What it cost is filed in the ledger, for `barechat cost`.
 
     Exit codes: 0 the answer is complete; 1 error; 2 usage; 3 the answer ended otherwise, and a line says how.
     """
+    if path is not None and no_ledger:
+        raise click.UsageError("--ledger and --no-ledger contradict each other.")
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": _prompt(prompt)})
     question = _Question(
         messages=messages,
         model=model,
-        parameters=_named_values(parameters, "-p"),
-        extra=_named_values(extras, "-x"),
+        parameters=parameters_of(parameters, "-p"),
+        extra=parameters_of(extras, "-x"),
+        tags=tags_of(tags),
         streamed=not (no_stream or as_json),
     )
     from barechat.cli.terminal import standard  # noqa: PLC0415 - for a quick `barechat --help`
+    from barechat.errors import BarechatError, ParameterError  # noqa: PLC0415 - likewise
 
     answer, notes = standard()
     with _warnings_told(notes):
-        return _perform(question, answer, notes, as_json=as_json, wire=wire, curl=curl, base_url=base_url)
+        try:
+            if curl:
+                return _print_curl(question, answer, base_url)
+            where = None if no_ledger else place(path)
+            return _perform(question, answer, notes, where, as_json=as_json, wire=wire, base_url=base_url)
+        except ParameterError as error:
+            notes.error(str(error))
+            if error.param in question.parameters:
+                is_text = isinstance(question.parameters[error.param], str)
+                notes.line(_VALUES_HINT if is_text else f"-x {error.param}=… sends it unchecked", "dim")
+            return _USAGE
+        except BarechatError as error:
+            notes.error(str(error))
+            return _ERROR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +133,7 @@ class _Question:
     model: str
     parameters: dict[str, Any]
     extra: dict[str, Any]
+    tags: dict[str, str]
     streamed: bool
 
     @property
@@ -113,35 +141,49 @@ class _Question:
         return {"model": self.model, "extra": self.extra, **self.parameters}
 
 
+def _print_curl(question: _Question, answer: Answer, base_url: str | None) -> int:
+    from barechat.client import Client  # noqa: PLC0415 - as above
+
+    with Client(_UNSENT_KEY, base_url) as client:
+        command = client.curl(question.messages, stream=question.streamed, **question.options)
+    answer.write(f"{command}\n")
+    return 0
+
+
 def _perform(
-    question: _Question, answer: Answer, notes: Notes, *, as_json: bool, wire: bool, curl: bool, base_url: str | None
+    question: _Question,
+    answer: Answer,
+    notes: Notes,
+    where: Place | None,
+    *,
+    as_json: bool,
+    wire: bool,
+    base_url: str | None,
 ) -> int:
     from barechat.client import Client  # noqa: PLC0415 - as above
-    from barechat.errors import BarechatError, ParameterError  # noqa: PLC0415
+    from barechat.errors import ConfigurationError  # noqa: PLC0415
     from barechat.wire.retry import RetryPolicy  # noqa: PLC0415
 
+    def warn(text: str) -> None:
+        notes.line(f"warning: {text}", "yellow")
+
     transcript = _transcript(notes) if wire else None
-    try:
-        with Client(
-            _UNSENT_KEY if curl else None,
-            base_url,
-            retry=RetryPolicy(on_retry=None if wire else _retry_teller(notes)),
-            trace=transcript,
-        ) as client:
-            if curl:
-                command = client.curl(question.messages, stream=question.streamed, **question.options)
-                answer.write(f"{command}\n")
-                return 0
-            return _Asking(client, question, answer, notes, transcript, as_json=as_json).run()
-    except ParameterError as error:
-        notes.error(str(error))
-        if error.param in question.parameters:
-            is_text = isinstance(question.parameters[error.param], str)
-            notes.line(_VALUES_HINT if is_text else f"-x {error.param}=… sends it unchecked", "dim")
-        return _USAGE
-    except BarechatError as error:
-        notes.error(str(error))
-        return _ERROR
+    code = None
+    with filing(where, warn) as filed:
+        try:
+            with Client(
+                base_url=base_url,
+                retry=RetryPolicy(on_retry=None if wire else _retry_teller(notes)),
+                trace=transcript,
+                ledger=filed.ledger,
+                budget=filed.budgets,
+            ) as client:
+                code = _Asking(client, question, answer, notes, transcript, as_json=as_json).run()
+        except ConfigurationError as error:
+            if code is None or filed.is_named:
+                raise
+            warn(f"this call is not filed: {error}")
+    return code
 
 
 class _Asking:
@@ -211,8 +253,8 @@ class _Asking:
     def _asked(self) -> Reply:
         question = self._question
         if not question.streamed:
-            return self._client.chat(question.messages, **question.options)
-        with self._client.stream(question.messages, **question.options) as stream:
+            return self._client.chat(question.messages, tags=question.tags, **question.options)
+        with self._client.stream(question.messages, tags=question.tags, **question.options) as stream:
             self._partial = lambda: stream.partial
             for delta in stream.deltas():
                 if self._is_live and delta.index == 0:
@@ -304,35 +346,6 @@ def _piped() -> str:
         with contextlib.suppress(UnicodeDecodeError):
             return data.decode(encoding).rstrip("\r\n")
     raise click.UsageError("what is piped in is not text: it is neither UTF-8 nor of the locale's encoding.")
-
-
-def _named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
-    """Return the values by their names, each parsed as JSON, else as it stands."""
-    import msgspec  # noqa: PLC0415 - for a quick `barechat --help`
-
-    named: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        name = name.strip()
-        if not name or not equals:
-            raise click.UsageError(f"{option} {pair!r}: write it as NAME=VALUE.")
-        if name in named:
-            raise click.UsageError(f"{option} {name} is given twice.")
-        if name in _HAVE_OPTIONS:
-            raise click.UsageError(f"{option} {name}: {_HAVE_OPTIONS[name]}.")
-        try:
-            named[name] = msgspec.json.decode(text.encode())
-        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
-            named[name] = text
-    return named
-
-
-_HAVE_OPTIONS = {
-    "model": "the model is named by -m",
-    "messages": "the messages are the prompt and -s",
-    "stream": "answers stream unless --no-stream is given",
-    **dict.fromkeys(("timeouts", "retry", "tags", "headers", "extra"), "the API has no parameter of that name"),
-}
 
 
 def _json(value: Any, answer: Answer, *, indent: bool = True) -> str:
