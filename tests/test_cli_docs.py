@@ -14,7 +14,7 @@ from barechat.cli.commands import barechat
 PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text("utf-8")
 COMMANDS = sorted(barechat.commands)
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
-EXAMPLES = re.findall(r"\bbarechat (?:ask|prices|sim|demo) .*", SHELL)
+EXAMPLES = re.findall(r"\bbarechat (?:ask|cost|prices|sim|demo)\b.*", SHELL)
 
 
 def section(name: str) -> str:

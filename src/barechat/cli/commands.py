@@ -6,6 +6,7 @@ import click
 
 from barechat import __version__
 from barechat.cli.ask import ask
+from barechat.cli.cost import cost
 from barechat.cli.demo import demo
 from barechat.cli.prices import prices
 from barechat.cli.sim import sim
@@ -20,5 +21,5 @@ def barechat() -> None:
     """
 
 
-for command in (ask, prices, sim, demo):
+for command in (ask, cost, prices, sim, demo):
     barechat.add_command(command)

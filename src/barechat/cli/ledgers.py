@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from barechat.ledger.ledger import Ledger
     from barechat.money.budget import Budget
 
+_NONE = "BARECHAT_LEDGER is empty, which means no ledger: name one by --ledger."
+
 ledger_option = click.option(
     "--ledger",
     "path",
@@ -82,6 +84,30 @@ def filing(where: Place | None, warn: Callable[[str], None]) -> Iterator[Filing]
     finally:
         if filed.ledger is not None:
             filed.ledger.close()
+
+
+@contextlib.contextmanager
+def opened(given: str | None, *, makes: bool = False) -> Iterator[Ledger]:
+    """Open the ledger that a command asks or changes. One that was given must be there, unless the command makes it.
+
+    Raises:
+        click.ClickException: it can't be used, or what was asked of it failed.
+    """
+    from barechat.errors import BarechatError  # noqa: PLC0415 - for a quick `barechat --help`
+
+    where = place(given)
+    if where is None:
+        raise click.UsageError(_NONE)
+    try:
+        if given and not makes and not Path(given).exists():
+            raise click.ClickException(f"there is no ledger at {given}")
+        ledger = _made(where)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
+    except BarechatError as error:
+        raise click.ClickException(" ".join(str(error).split())) from error
 
 
 def _made(where: Place) -> Ledger:
