@@ -17,7 +17,7 @@ import barechat
 
 SOURCE = Path(barechat.__file__).parent
 FLOORS = {
-    **dict.fromkeys(("errors", "records", "parameters", "settings", "usage"), 0),
+    **dict.fromkeys(("errors", "records", "parameters", "settings", "usage", "media"), 0),
     **dict.fromkeys(("wire", "money"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing"), 2),
     **dict.fromkeys(("drive", "transport", "ledger"), 3),
