@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from barechat.cli.wording import per_million
 from barechat.money.prices import Prices
+from barechat.records import Patches, Tiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,8 +64,12 @@ that model here; all other models stay as they are. $0 on purpose is exact.
 - `tiers`: `standard`, `flex`, `priority` or `batch`, each with its `input` and `output`, and where they exist `cached`,
   `cache_write`, `audio_input` and `audio_output`: dollars per million tokens, as decimal strings.
 - `since`: the first day (UTC) of these prices; without it, always.
-- `context_window`, `max_output`: in tokens. They say what a request can cost at most where it sends no cap, or images.
-- `image_factor`: the most tokens that are billed for one that an image takes of the context window; 3 without it.
+- `context_window`, `max_output`: in tokens. They say what a request can cost at most where it sends no cap, or
+  something that nobody can count: audio, files, images without a rule.
+- `image`: the rule by which an image takes tokens, as in `{"kind": "tiles", "base": 85, "tile": 170}` or
+  `{"kind": "patches", "multiplier": "1.2", "low": 256, "high": 2500}`, where [Images](#images) says what these mean.
+- `image_factor`: without a rule, the most tokens that are billed for one that an image takes of the context window;
+  3 if it isn't said.
 - `long_context`, as in `{"over": 272000, "input": "2", "output": "1.5"}`: above so many input tokens the whole request
   costs so many times as much. A tier with `"long_context": false` isn't sold there; its `long_cached` is a cached price
   that isn't the factor's.
@@ -74,6 +79,25 @@ A misspelt field, or a price that isn't a whole number of picodollars a token, i
 
 ## The table
 """
+
+_IMAGES: Final = """
+## Images
+
+How many tokens an image takes at most, for [budgets](money.md#budgets) and for what an interrupted call may have cost.
+
+- *Tiles*: the image is made to fit 2,048 by 2,048 pixels, then 768 on its short side, never larger; it takes the base,
+  and the tile's tokens for each 512 by 512 pixels that it covers. With detail `low`, the base alone.
+- *Patches*: the multiplier times the 32 by 32 pixels that the image covers, up to the most that its detail allows.
+- An image behind a URL takes what the largest does. Of a model that isn't here, with a detail that isn't, or where its
+  size can't be read, an image may fill the context window.
+
+Copies of OpenAI's guide differ from month to month, and from what is billed: the larger figure stands here. Since
+gpt-5.6, detail `auto` (which is also what no detail means) allows 65,535 pixels a side: with an image behind a URL, ask
+for `high`, or a budget holds a whole context window. The limit of 30,000 patches, above which OpenAI now refuses an
+image, isn't enforced everywhere.
+
+| models | rule | low | high | auto | original |
+|---|---|--:|--:|--:|--:|"""
 
 
 def make_page() -> str:
@@ -86,8 +110,34 @@ def make_page() -> str:
     ]
     sources = [f"- *{name}*: {text}" for name, text in TABLE["sources"].items()]
     notes = [f"- {row['model']}, {row['since']}: {row['note']}" for row in TABLE["rows"] if "note" in row]
-    parts = [_INTRODUCTION, "\n".join(lines), "\n## Sources\n", "\n".join(sources), "\n## Notes\n", "\n".join(notes)]
+    parts = [
+        _INTRODUCTION,
+        "\n".join(lines),
+        _IMAGES,
+        "\n".join(_image_rules()),
+        "\n## Sources\n",
+        "\n".join(sources),
+        "\n## Notes\n",
+        "\n".join(notes),
+    ]
     return "\n".join(parts) + "\n"
+
+
+def _image_rules() -> list[str]:
+    models: dict[Tiles | Patches, list[str]] = {}
+    prices = Prices.builtin()
+    for model in prices.models:
+        rule = prices.history(model)[0].tiers["standard"].image
+        if rule is not None:
+            models.setdefault(rule, []).append(model)
+    return [_row(", ".join(names), *_image_figures(rule)) for rule, names in models.items()]
+
+
+def _image_figures(rule: Tiles | Patches) -> list[str]:
+    if isinstance(rule, Tiles):
+        return [f"tiles of {rule.tile:,}", f"{rule.base:,}", f"{rule.base:,} + tiles", f"{rule.base:,} + tiles", ""]
+    caps = (rule.low, rule.high, rule.auto, rule.original)
+    return [f"patches by {rule.multiplier}", *("" if cap is None else f"{cap:,}" for cap in caps)]
 
 
 def _rows(dated: DatedPrices) -> Iterator[str]:

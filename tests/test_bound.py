@@ -15,6 +15,7 @@ from barechat.money.bound import FRAMING_TOKENS, bound
 from barechat.money.prices import Prices
 from barechat.money.table import TIERS
 from barechat.records import UNPRICED, CompletionTokensDetails, PromptTokensDetails, Usage
+from pictures import PNG, data_url, png
 
 TODAY = date(2026, 11, 26)
 PRICES = Prices.builtin()
@@ -101,6 +102,50 @@ def test_an_image_or_a_file_may_fill_the_context_window() -> None:
 def test_gpt_4o_mini_bills_an_image_as_34_times_its_tokens() -> None:
     # 34 * 128,000 * $0.25 + 1 * $1
     assert usd("gpt-4o-mini", messages=IMAGE, max_tokens=1) == Decimal("1.088001")
+
+
+def with_images(*urls: str, detail: str = "high") -> list[dict[str, Any]]:
+    return [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": u, "detail": detail}} for u in urls]}
+    ]
+
+
+def size_of(messages: list[dict[str, Any]]) -> int:
+    return len(msgspec.json.encode({"messages": messages}))
+
+
+def test_an_image_takes_its_rules_tokens_in_place_of_its_bytes() -> None:
+    url = data_url(png(1024, 1024) + bytes(10 * 2**20))
+    rest = size_of(with_images(url)) - len(url.partition(",")[2])
+    # The body without the image, 512 and 765 tokens * $4.25; 1 * $17
+    most = usd(messages=with_images(url), body_bytes=size_of(with_images(url)), max_tokens=1)
+    assert most == (rest + FRAMING_TOKENS + 765) * Decimal("0.00000425") + Decimal("0.000017")
+    assert rest < 250
+    # Two of them, and one behind a URL, which may take 1,445
+    several = with_images(url, url, "https://example.com/a.png")
+    rest = size_of(several) - 2 * len(url.partition(",")[2])
+    most = usd(messages=several, body_bytes=size_of(several), max_tokens=1)
+    assert most == (rest + FRAMING_TOKENS + 2 * 765 + 1445) * Decimal("0.00000425") + Decimal("0.000017")
+
+
+def test_beside_one_part_that_nobody_can_count_an_image_is_no_bound() -> None:
+    messages = [*with_images(data_url(PNG)), {"role": "user", "content": [{"type": "file"}]}]
+    # 128,000 * $4.25 + 1 * $17
+    assert usd(messages=messages, max_tokens=1) == Decimal("0.544017")
+    assert usd(messages=with_images(data_url(PNG), detail="original"), max_tokens=1) == Decimal("0.544017")
+
+
+def test_images_never_take_more_than_the_context_window_as_it_is_billed() -> None:
+    # 1,000 images behind URLs: 34 * 128,000 * $0.25 + 1 * $1
+    urls = ["https://example.com/a.png"] * 1000
+    assert usd("gpt-4o-mini", messages=with_images(*urls), max_tokens=1) == Decimal("1.088001")
+
+
+def test_images_are_bounded_by_their_rule_where_the_context_window_is_not_known() -> None:
+    ruled = made_up(image={"kind": "patches", "multiplier": "1.5", "high": 10})
+    # 488 + 512 + 10 * 1.5 tokens * $1, 1 * $2
+    request = {"messages": with_images("https://example.com/a.png"), "max_tokens": 1}
+    assert bound(request, 488, "m", ruled, TODAY).usd == Decimal("0.001017")
 
 
 def test_text_parts_and_the_callers_own_tools_are_in_the_body() -> None:

@@ -22,6 +22,7 @@ from barechat.records import (
     Delta,
     Function,
     Message,
+    Patches,
     Price,
     RateLimits,
     Record,
@@ -30,7 +31,9 @@ from barechat.records import (
     Usage,
 )
 
-PRICE = Price(model="m", tier="default", since="2026-01-01", input_pd=1, output_pd=2)
+PRICE = Price(
+    model="m", tier="default", since="2026-01-01", input_pd=1, output_pd=2, image=Patches(multiplier="1.2", high=2500)
+)
 CALL = ToolCall(id="a", function=Function(name="f", arguments="{}"))
 CHOICE = Choice(index=0, message=Message(content="Hi", tool_calls=(CALL,)), finish_reason="stop", logprobs={"a": [1]})
 USAGE = Usage(prompt_tokens=1, completion_tokens=2, total_tokens=3)
@@ -66,7 +69,7 @@ def test_every_record_is_frozen_and_made_from_keywords(record: Record) -> None:
     with pytest.raises(AttributeError):
         setattr(record, name, 1)
     kinds: list[Any] = [kind for kind in vars(records).values() if isinstance(kind, type) and issubclass(kind, Record)]
-    assert len(kinds) == 15
+    assert len(kinds) == 17
     for kind in kinds:
         assert kind.__struct_config__.frozen
         with pytest.raises(TypeError):

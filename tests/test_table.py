@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from barechat.errors import ConfigurationError
 from barechat.money.table import TIERS, read_table
-from barechat.records import Price
+from barechat.records import Patches, Price, Tiles
 
 SHIPPED: dict[str, Any] = json.loads(resources.files("barechat.money").joinpath("prices.json").read_text("utf-8"))
 
@@ -52,6 +52,35 @@ def test_a_dollar_a_million_tokens_is_a_million_picodollars_a_token() -> None:
         image_factor=3,
         source="page; read 2026-11-22",
     )
+
+
+def test_a_rule_for_images_is_read_as_it_stands() -> None:
+    tiles = {"kind": "tiles", "base": 85, "tile": 170}
+    patches = {"kind": "patches", "multiplier": "1.62", "low": 256, "high": 1536}
+    rules = [
+        read_table(file({**ROW, "image": image})).history["m"][0].tiers["standard"].image for image in (tiles, patches)
+    ]
+    assert rules == [Tiles(base=85, tile=170), Patches(multiplier="1.62", low=256, high=1536)]
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"base": 85, "tile": 170},
+        {"kind": "squares"},
+        {"kind": "tiles", "base": 85},
+        {"kind": "tiles", "base": -1, "tile": 170},
+        {"kind": "tiles", "base": 85, "tile": 170, "low": 1},
+        {"kind": "patches", "multiplier": 1.62},
+        {"kind": "patches", "multiplier": "1.62\n"},
+        {"kind": "patches", "multiplier": "NaN"},
+        {"kind": "patches", "multiplier": "1", "high": 0},
+        {"kind": "patches", "multiplier": "1", "medium": 5},
+    ],
+)
+def test_a_rule_for_images_that_is_none_is_refused(rule: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"can't be read.*image"):
+        read_table(file({**ROW, "image": rule}))
 
 
 def test_the_smallest_price_is_one_picodollar_and_half_of_it_is_refused() -> None:

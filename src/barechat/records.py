@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable  # noqa: TC003 - msgspec reads the annotations
 from decimal import Context, Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -33,12 +33,30 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """The base of all records: frozen, compared by value, made from keywords."""
 
 
+class Tiles(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="tiles"):
+    """What an image takes: `base` tokens, and unless its detail is low, `tile` for each 512 by 512 pixels it covers."""
+
+    base: Annotated[int, msgspec.Meta(ge=0)]
+    tile: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Patches(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind", tag="patches"):
+    """What an image takes: `multiplier` tokens for each 32 by 32 pixels that it covers, up to so many a `detail`."""
+
+    multiplier: Annotated[str, msgspec.Meta(pattern=r"\A[0-9]{1,12}(\.[0-9]{1,24})?\Z")]
+    low: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    high: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    auto: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    original: Annotated[int, msgspec.Meta(ge=1)] | None = None
+
+
 class Price(Record, frozen=True, kw_only=True):
     """One row of the price table, picodollars a token; None where the kind isn't sold.
 
     `long_context` is the row that re-prices the whole request above `long_context_over` input tokens; None where the
     tier isn't sold there.
-    `image_factor` is the most tokens that are billed for one that an image takes of the context window.
+    `image` is the rule by which an image takes tokens; None where it isn't known. Then `image_factor` counts: the most
+    tokens that are billed for one that an image takes of the context window.
     """
 
     model: str
@@ -54,6 +72,7 @@ class Price(Record, frozen=True, kw_only=True):
     max_output: int | None = None
     long_context_over: int | None = None
     long_context: Price | None = None
+    image: Tiles | Patches | None = None
     image_factor: int = 1
     source: str = ""
 

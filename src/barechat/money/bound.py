@@ -1,16 +1,18 @@
 """What is the most that one attempt at a request can cost, before it is sent.
 
-A token is at least one byte of the request's body, so the body bounds a prompt of text and function tools. What the
-body doesn't hold (an image behind a URL, audio, files) is bounded by the model's context window. The reply is
-bounded by the cap that is sent, else by the model's largest output. The rate is the dearest that may be served:
-any tier, any kind of input token, long context.
+A token is at least one byte of the request's body, so the body bounds a prompt of text and function tools. An image
+takes the tokens of its model's published rule, in place of its bytes. What has no rule (audio, files, an image that
+can't be read) is bounded by the model's context window. The reply is bounded by the cap that is sent, else by the
+model's largest output. The rate is the dearest that may be served: any tier, any kind of input token, long context.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from barechat.money.images import Picture, most_tokens, picture_of
 from barechat.money.prices import TIERS, most
 from barechat.records import UNPRICED, Cost
 
@@ -44,46 +46,69 @@ def bound(request: Mapping[str, Any], body_bytes: int, model: str, prices: Price
         return UNPRICED
     if _may_bill_more(request):
         return UNPRICED
-    costs = [_largest(request, body_bytes, choices, price) for price in tiers.values()]
+    prompt = _read(request, body_bytes)
+    costs = [_largest(request, prompt, choices, price) for price in tiers.values()]
     dearest = max(costs, key=lambda cost: cost.picodollars or 0)
     return UNPRICED if UNPRICED in costs else dearest
 
 
 def is_text(request: Mapping[str, Any]) -> bool:
     """Say whether a request holds text and function tools alone, so that its bytes tell of its tokens."""
-    return not _speaks(request) and not _may_bill_more(request) and set(_part_types(request)) <= set(_TEXT_PARTS)
+    kinds = {kind for kind, _ in _parts(request)}
+    return not _speaks(request) and not _may_bill_more(request) and kinds <= set(_TEXT_PARTS)
 
 
-def _largest(request: Mapping[str, Any], body_bytes: int, choices: int, price: Price) -> Cost:
-    parts = set(_part_types(request))
-    hears, speaks = "input_audio" in parts, _speaks(request)
+@dataclass(frozen=True)
+class _Prompt:
+    """What a request's prompt is made of: text, pictures, and None for each part that nobody can count."""
+
+    text_bytes: int  # all of the body but its images' own bytes
+    pictures: list[Picture | None]
+    hears: bool
+
+
+def _read(request: Mapping[str, Any], body_bytes: int) -> _Prompt:
+    beyond_text = [(kind, part) for kind, part in _parts(request) if kind not in _TEXT_PARTS]
+    pictures = [picture_of(part) if kind == "image_url" else None for kind, part in beyond_text]
+    return _Prompt(
+        text_bytes=body_bytes - sum(picture.body_bytes for picture in pictures if picture is not None),
+        pictures=pictures,
+        hears=any(kind == "input_audio" for kind, _ in beyond_text),
+    )
+
+
+def _largest(request: Mapping[str, Any], prompt: _Prompt, choices: int, price: Price) -> Cost:
+    hears, speaks = prompt.hears, _speaks(request)
     if (hears and price.audio_input_pd is None) or (speaks and price.audio_output_pd is None):
         return UNPRICED
     if most(price, 1, 1) == 0:
         return Cost(picodollars=0, certainty="bound", price=price)  # of whatever size
-    prompt = _prompt_tokens(body_bytes, price, beyond_text=bool(parts.difference(_TEXT_PARTS)))
+    asked = _prompt_tokens(prompt, price)
     reply = _reply_tokens(request, price)
-    if prompt is None or reply is None:
+    if asked is None or reply is None:
         return UNPRICED
     if request.get("prediction") is not None:
         # Rejected predictions are billed as output, and whether they count against the cap isn't documented.
-        reply += body_bytes
+        reply += prompt.text_bytes
     served = [price]
-    if price.long_context_over is not None and prompt > price.long_context_over:
+    if price.long_context_over is not None and asked > price.long_context_over:
         if price.long_context is None:
-            prompt = price.long_context_over  # in long context, another tier serves, which has its own bound
+            asked = price.long_context_over  # in long context, another tier serves, which has its own bound
         else:
             served.append(price.long_context)
-    costs = [most(row, prompt, reply * choices, hears=hears, speaks=speaks) for row in served]
+    costs = [most(row, asked, reply * choices, hears=hears, speaks=speaks) for row in served]
     dearest = max(costs)
     return Cost(picodollars=dearest, certainty="bound", price=served[costs.index(dearest)])
 
 
-def _prompt_tokens(body_bytes: int, price: Price, *, beyond_text: bool) -> int | None:
+def _prompt_tokens(prompt: _Prompt, price: Price) -> int | None:
     window = price.context_window
-    if beyond_text:
-        return None if window is None else window * price.image_factor
-    written = body_bytes + FRAMING_TOKENS
+    counts = [None if picture is None else most_tokens(picture, price.image) for picture in prompt.pictures]
+    if counts and window is not None:
+        window *= price.image_factor
+    if None in counts:
+        return window
+    written = prompt.text_bytes + FRAMING_TOKENS + sum(filter(None, counts))
     return written if window is None else min(written, window)
 
 
@@ -109,12 +134,13 @@ def _speaks(request: Mapping[str, Any]) -> bool:
     return request.get("audio") is not None or (isinstance(modalities, list | tuple) and "audio" in modalities)
 
 
-def _part_types(request: Mapping[str, Any]) -> Iterator[str]:
+def _parts(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield each part of the messages, by its type."""
     for message in _mappings(request.get("messages")):
         if message.get("audio") is not None:
-            yield "input_audio"  # an earlier spoken reply, named by its id
+            yield "input_audio", {}  # an earlier spoken reply, named by its id
         for part in _mappings(message.get("content")):
-            yield str(part.get("type"))
+            yield str(part.get("type")), part
 
 
 def _mappings(value: object) -> Iterator[Mapping[str, Any]]:

@@ -16,7 +16,7 @@ from decimal import Context, Decimal
 import msgspec
 
 from barechat.errors import ConfigurationError
-from barechat.records import Price, Record
+from barechat.records import Patches, Price, Record, Tiles
 
 TIERS = ("standard", "flex", "priority", "batch")
 
@@ -82,6 +82,7 @@ class _Row(_Strict):
     also: list[str] = []
     context_window: int | None = None
     max_output: int | None = None
+    image: Tiles | Patches | None = None
     image_factor: int = _LARGEST_IMAGE_FACTOR
     long_context: _LongContext | None = None
     note: str = ""
@@ -172,6 +173,7 @@ def _rates(
             audio_output_pd=_picodollars_or_none(listed.audio_output, output_factor),
             context_window=row.context_window,
             max_output=row.max_output,
+            image=row.image,
             image_factor=row.image_factor,
             source=source,
         )
