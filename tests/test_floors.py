@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(("wire", "money"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing"), 2),
     **dict.fromkeys(("drive", "transport", "ledger"), 3),
-    **dict.fromkeys(("client", "async_client", "streams", "session_file"), 4),
+    **dict.fromkeys(("client", "async_client", "streams", "files", "session_file"), 4),
     **dict.fromkeys(("session", "conversation", "guide"), 5),
     **dict.fromkeys(("cli", "pytest_plugin"), 6),
 }
@@ -68,6 +68,7 @@ TOUCHES: dict[str, set[str]] = {
     "drive": {"asyncio", "os", "threading"},  # so that another thread, task or process may close what one reads
     "client": {"os", "random", "threading", "time"},  # the clocks, noise, ids and waits that it hands on
     "async_client": {"asyncio"},  # its sleep
+    "files": {"pathlib"},  # what is sent along with a message
     "conversation": {"pathlib", "threading"},  # a lock, so that turns that end together are both kept; its file's name
     "session_file": {"fcntl", "msvcrt", "os", "pathlib", "sys"},  # a conversation's file, and who may write it
     "money.meter": {"os", "threading"},  # a lock that survives a fork

@@ -12,7 +12,7 @@ import pytest
 import barechat
 from barechat import guide
 
-PROMISED = ["Client", "AsyncClient", "ChatSession", "CostTracker", "RetryPolicy", "Timeouts"]
+PROMISED = ["Client", "AsyncClient", "ChatSession", "CostTracker", "RetryPolicy", "Timeouts", "image", "audio", "file"]
 
 
 def test_the_names_the_lazy_table_and_what_can_be_imported_are_the_same() -> None:

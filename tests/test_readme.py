@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from barechat.simulator import Simulator
+from pictures import PDF, PNG, WAV
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {
     f"{page} {number}": example
-    for page in ("README.md", "docs/money.md", "docs/conversations.md")
+    for page in ("README.md", "docs/conversations.md", "docs/files.md", "docs/money.md")
     for number, example in enumerate(
         re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL), 1
     )
@@ -21,6 +22,8 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
 def test_every_python_example_runs(example: str, tmp_path: Path) -> None:
+    for name, data in (("chart.png", PNG), ("question.wav", WAV), ("letter.pdf", PDF)):
+        (tmp_path / name).write_bytes(data)
     with Simulator() as simulator:
         run = subprocess.run(  # noqa: S603 - our own pages
             [sys.executable, "-W", "error", "-c", example],

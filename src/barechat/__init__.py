@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         StreamTruncated,
         TooLarge,
     )
+    from barechat.files import audio, file, image
     from barechat.ledger.ledger import Ledger
     from barechat.money.budget import Budget
     from barechat.money.meter import CostTracker
@@ -89,6 +90,7 @@ _HOMES = {
         "StreamTruncated",
         "TooLarge",
     ),
+    "barechat.files": ("audio", "file", "image"),
     "barechat.ledger.ledger": ("Ledger",),
     "barechat.money.budget": ("Budget",),
     "barechat.money.meter": ("CostTracker",),
@@ -159,6 +161,9 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "TooLarge",
     "TraceEvent",
     "Usage",
+    "audio",
+    "file",
+    "image",
 ]
 
 
