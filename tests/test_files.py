@@ -136,7 +136,7 @@ def test_a_device_is_no_file_and_is_not_waited_for() -> None:
 
 
 def content(*parts: Mapping[str, Any]) -> list[dict[str, Any]]:
-    return [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, *parts]}]
+    return [{"role": "user", "content": ["What is it?", *parts]}]
 
 
 def test_a_server_takes_the_parts_as_they_are() -> None:

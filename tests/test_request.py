@@ -92,6 +92,15 @@ def test_whatever_else_cannot_be_sent_is_refused_by_name(options: dict[str, Any]
     assert "X-Evil" not in str(caught.value)
 
 
+def test_a_string_among_a_contents_parts_is_a_part_of_text_and_all_else_is_as_it_was() -> None:
+    image = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    given: list[dict[str, Any]] = [{"role": "user", "name": "Ada", "content": ["What is it?", image]}, *HI]
+    wanted = {"role": "user", "name": "Ada", "content": [{"type": "text", "text": "What is it?"}, image]}
+    assert sent(build(given))["messages"] == [wanted, *HI]
+    assert given[0]["content"] == ["What is it?", image]
+    build([{"role": "user", "content": ["as JSON"]}], response_format="json")
+
+
 def test_json_mode_is_refused_unless_a_message_says_json() -> None:
     for shape in ("json", "json_object", {"type": "json_object"}):
         assert sent(build("Answer in Json.", response_format=shape))["response_format"] == {"type": "json_object"}

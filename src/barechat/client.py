@@ -271,7 +271,8 @@ class Client(BaseClient):
     ) -> Reply:
         """Send messages, await the whole reply.
 
-        messages: a string (one user message), or a list of dicts and `Message`s with a role each.
+        messages: a string (one user message), or a list of dicts and `Message`s with a role each. A content may be a
+            list of parts: strings, and what `image`, `audio` and `file` make.
         model: required, unless the client is of an Azure deployment.
         timeouts, retry, tags, headers: for this call, in place of (tags, headers: besides) the client's.
         extra: sent as they are, unchecked, besides the parameters; for what the API adds next.

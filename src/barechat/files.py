@@ -28,9 +28,9 @@ _URL_SCHEMES = ("https://", "http://", "data:")
 
 
 def image(source: settings.Path | bytes, *, detail: Detail | None = None) -> dict[str, Any]:
-    """Return an image as a part of a message's content, beside parts of text.
+    """Return an image as a part of a message's content, beside text.
 
-        client.chat([{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image("chart.png")]}], …)
+        client.chat([{"role": "user", "content": ["What is it?", image("chart.png")]}], model="gpt-4o-mini")
 
     source: a path or the bytes of a PNG, JPEG, WebP or GIF, which are sent along; or an https: or data: URL, which is
         passed on unread.
@@ -65,7 +65,7 @@ def audio(source: settings.Path | bytes) -> dict[str, Any]:
 def file(source: settings.Path | bytes, *, filename: str | None = None) -> dict[str, Any]:
     """Return a PDF as a part of a message's content. The model gets its text, and an image of each page.
 
-    source: a path or the bytes. The API takes no URL of one, and no other type: send text as a part of text. One that
+    source: a path or the bytes. The API takes no URL of one, and no other type: send text as text. One that
         was uploaded goes by its id, as `{"type": "file", "file": {"file_id": "file-…"}}`.
     filename: what the model is told that it is called; by default the path's last part, or document.pdf.
 

@@ -302,13 +302,14 @@ def _checked_model(endpoint: Endpoint, model: str | None) -> str | None:
 
 
 def _checked_messages(messages: Messages) -> list[Any]:
-    """Return the messages as a list, each with a role and a content that JSON can carry."""
+    """Return the messages as a list, each with a role and a content that JSON can carry, strings in it as parts."""
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
     if not isinstance(messages, Sequence) or isinstance(messages, (bytes, bytearray)):
         raise ParameterError(
             f"messages must be a string or a list of messages, not {type(messages).__name__}", param="messages"
         )
+    checked: list[Any] = []
     for position, message in enumerate(messages):
         where = f"messages[{position}]"
         if not isinstance(message, (Message, Mapping)):
@@ -318,20 +319,25 @@ def _checked_messages(messages: Messages) -> list[Any]:
         if not isinstance(role, str) or not role:
             where += ".role"
             raise ParameterError(f"{where} must be a word such as 'user', not {shown(role)}", param=where)
-        _check_content(facts.get("content"), f"{where}.content")
-    return list(messages)
+        content = _checked_content(facts.get("content"), f"{where}.content")
+        checked.append(message if content is facts.get("content") else {**facts, "content": content})
+    return checked
 
 
-def _check_content(content: Any, where: str) -> None:
+def _checked_content(content: Any, where: str) -> Any:
     if content is None or isinstance(content, str):
-        return
+        return content
     if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray, memoryview)):
         kind = type(content).__name__
         raise ParameterError(f"{where} must be a string, a list of parts or None, not {kind}", param=where)
     for position, part in enumerate(content):
-        if not isinstance(part, Mapping):
+        if not isinstance(part, (Mapping, str)):
             where = f"{where}[{position}]"
-            raise ParameterError(f"{where} must be a dict with a type, not {type(part).__name__}", param=where)
+            kind = type(part).__name__
+            raise ParameterError(f"{where} must be a string or a dict with a type, not {kind}", param=where)
+    if not any(isinstance(part, str) for part in content):
+        return content
+    return [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
 
 
 def _use_current_limit_name(payload: dict[str, Any], deployment: str | None) -> None:
