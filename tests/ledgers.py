@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from barechat import Budget, Cost
@@ -53,5 +55,13 @@ def rows(ledger: Ledger, *columns: str) -> list[Any]:
 def run_python(code: str, *arguments: object) -> list[str]:
     """Run a program of our own in a process of its own, which must end well; return the lines that it printed."""
     command = [sys.executable, "-W", "ignore", "-c", code, *map(str, arguments)]
-    done = subprocess.run(command, check=True, timeout=300, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own code
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]  # for these tests' own modules
+    done = subprocess.run(  # noqa: S603 - our own code
+        command,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        check=True,
+        timeout=300,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
     return done.stdout.splitlines()

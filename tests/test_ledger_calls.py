@@ -329,11 +329,11 @@ def test_a_ledger_that_broke_meanwhile_keeps_no_client_from_closing(
     connect: Connect, simulator: Simulator, ledger: Ledger, caplog: pytest.LogCaptureFixture
 ) -> None:
     caller = connect(simulator.url, ledger=ledger)
-    for path in (ledger.path, f"{ledger.path}-wal", f"{ledger.path}-shm"):
-        Path(path).unlink(missing_ok=True)
+    whole = Path(ledger.path).rename(f"{ledger.path}.whole")
     Path(ledger.path).mkdir()
     assert caller.chat().verdict == "complete"
     caller.client.close() if isinstance(caller.client, Client) else caller.run(caller.client.close())  # type: ignore[attr-defined]
     assert [record.levelno for record in caplog.records if "kept in memory" in record.message] == [logging.WARNING]
     Path(ledger.path).rmdir()
+    whole.rename(ledger.path)
     assert rows(ledger, "status") == [200]

@@ -23,7 +23,7 @@ from barechat import (
     TraceEvent,
     records,
 )
-from barechat.records import FREE, CompletionTokensDetails, Function, PromptTokensDetails, Record
+from barechat.records import FREE, CompletionTokensDetails, Function, Patches, PromptTokensDetails, Record, Tiles
 from holding import fail_with
 from support import ONCE
 from test_errors import CLASSES, made
@@ -42,6 +42,8 @@ RECORDS = [
     Attempt(number=1, client_request_id="x", error="RateLimited", delay_s=1.0),
     PromptTokensDetails(cached_tokens=1),
     CompletionTokensDetails(reasoning_tokens=1),
+    Tiles(base=85, tile=170),
+    Patches(multiplier="1.62", high=1536),
     TraceEvent(kind="head", at=1.0, attempt=1, status=200, headers={"a": "b"}),
     Timeouts(),
     Timeouts(total_s=5),

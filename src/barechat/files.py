@@ -24,6 +24,7 @@ _AUDIO = {"WAV": "wav", "MP3": "mp3"}
 _FILES = {"PDF": "application/pdf"}
 _MOST_BYTES = 384 * 2**20  # in base64 the 512 MB that a request may be long
 _MOST_FILE_BYTES = 50 * 10**6
+_LONGEST_PATH = 1000
 _URL_SCHEMES = ("https://", "http://", "data:")
 
 
@@ -88,12 +89,18 @@ def _load(
         _check_size(len(data), what, called, most_bytes)
     else:
         data, name = _read(source, what, most_bytes)
-        called = shown(str(source))
+        called = _named(source)
     kind = kind_of(data)
     if kind in kinds:
         return data, kinds[kind], name
     found = f"of no known type: it begins with {shown(data[:16])}" if kind is None else f"of type {kind}"
     raise ParameterError(f"{what}: the API takes {', '.join(kinds)} alone, and {called} is {found}", param=what)
+
+
+def _named(source: object) -> str:
+    """Return a path for an error's sentence: whole, unless it is so long that it can be none."""
+    text = repr(str(source))
+    return text if len(text) <= _LONGEST_PATH else shown(str(source))
 
 
 def _read(source: settings.Path, what: str, most_bytes: int) -> tuple[bytes, str]:
@@ -107,10 +114,10 @@ def _read(source: settings.Path, what: str, most_bytes: int) -> tuple[bytes, str
         raise ParameterError(f"{what} must be a path or bytes, not {type(source).__name__}", param=what) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ParameterError(f"{what}: {shown(str(source))} can't be read: {reason}", param=what) from error
+        raise ParameterError(f"{what}: {_named(source)} can't be read: {reason}", param=what) from error
     if not is_file:
-        raise ParameterError(f"{what}: {shown(str(source))} is a directory or device, and no file", param=what)
-    _check_size(size, what, shown(str(source)), most_bytes)
+        raise ParameterError(f"{what}: {_named(source)} is a directory or device, and no file", param=what)
+    _check_size(size, what, _named(source), most_bytes)
     return data, path.name
 
 

@@ -179,6 +179,8 @@ def _perform(
                 budget=filed.budgets,
             ) as client:
                 code = _Asking(client, question, answer, notes, transcript, as_json=as_json).run()
+                if filed.ledger is not None:
+                    filed.ledger.flush()
         except ConfigurationError as error:
             if code is None or filed.is_named:
                 raise
