@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 TRACED: Final = {
     *("test_bad_input", "test_body", "test_bound", "test_budget", "test_chunks", "test_chunks_parts"),
     *("test_clients", "test_closing", "test_deadlines", "test_drive", "test_encoding", "test_estimate"),
-    *("test_exchange", "test_ledger_calls", "test_limits", "test_meter", "test_parameters", "test_prices"),
+    *(
+        "test_exchange",
+        "test_images",
+        "test_ledger_calls",
+        "test_limits",
+        "test_meter",
+        "test_parameters",
+        "test_prices",
+    ),
     *("test_prices_overlay", "test_reply", "test_request", "test_request_urls", "test_retry", "test_secrets"),
     *("test_sse", "test_surrogates", "test_table", "test_trace", "test_usage"),
 }
