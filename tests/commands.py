@@ -156,6 +156,10 @@ class Terminal:
             shown += piece
         return shown
 
+    def write(self, text: str) -> None:
+        """Type something."""
+        os.write(self._ours, text.encode())
+
     def read_all(self) -> str:
         """Return all that comes."""
         return "".join(iter(self.read, ""))

@@ -12,13 +12,32 @@ import pytest
 from barechat.cli.commands import barechat
 
 PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text("utf-8")
-COMMANDS = sorted(barechat.commands)
 SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
-EXAMPLES = re.findall(r"\bbarechat (?:ask|cost|prices|sim|demo)\b.*", SHELL)
+EXAMPLES = re.findall(r"\bbarechat [a-z].*", SHELL)
+HEADING = re.compile(r"^##+ barechat ([\w ]+)$", re.MULTILINE)
+_, *PARTS = HEADING.split(PAGE)
+SECTIONS = dict(zip(PARTS[::2], PARTS[1::2], strict=True))
+"""Each command's part of the page; a group's is what stands before its first command."""
+
+
+def found(group: click.Group, path: str = "") -> dict[str, click.Command]:
+    """Return a group's commands and theirs, by the words that call them."""
+    commands: dict[str, click.Command] = {}
+    for name, command in group.commands.items():
+        commands[f"{path}{name}"] = command
+        if isinstance(command, click.Group):
+            commands |= found(command, f"{path}{name} ")
+    return commands
+
+
+COMMANDS = found(barechat)
+LEAVES = [name for name, command in COMMANDS.items() if not isinstance(command, click.Group)]
 
 
 def section(name: str) -> str:
-    return PAGE.partition(f"\n## barechat {name}\n")[2].partition("\n## ")[0]
+    """Return what is said of a command, and of all those of its group."""
+    group, _, rest = name.partition(" ")
+    return SECTIONS[group] + (SECTIONS[name] if rest else "")
 
 
 def documented(text: str) -> set[str]:
@@ -32,24 +51,24 @@ def options(command: click.Command) -> dict[str, click.Option]:
 
 
 def test_every_command_has_its_section() -> None:
-    assert sorted(re.findall(r"^## barechat (\w+)$", PAGE, re.MULTILINE)) == COMMANDS
+    assert sorted(SECTIONS) == sorted(COMMANDS)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", LEAVES)
 def test_every_option_is_documented_and_every_documented_option_is_there(name: str) -> None:
-    assert documented(section(name)) == set(options(barechat.commands[name]))
+    assert documented(section(name)) == set(options(COMMANDS[name]))
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_what_an_option_takes_has_the_same_name_in_both(name: str) -> None:
-    for flag, option in options(barechat.commands[name]).items():
+    for flag, option in options(COMMANDS[name]).items():
         if option.metavar and flag.startswith("--"):
             assert f"{flag} {option.metavar}`" in section(name)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_default_and_variable_is_documented(name: str) -> None:
-    for option in options(barechat.commands[name]).values():
+    for option in options(COMMANDS[name]).values():
         if isinstance(option.default, str | int) and not option.is_flag:
             assert str(option.default) in section(name)
         if option.envvar:
@@ -62,7 +81,9 @@ def test_the_options_of_all_are_documented() -> None:
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_parses(line: str) -> None:
-    name, *arguments = shlex.split(re.split(r" [<>] | & ?$", line)[0])[1:]
-    command = barechat.commands[name]
+    arguments = shlex.split(re.split(r" [<>] | & ?$", line)[0])[1:]
+    command: click.Command = barechat
+    while isinstance(command, click.Group):
+        command = command.commands[arguments.pop(0)]
     given = [argument for argument in arguments if argument != "--scenario" and not argument.endswith(".toml")]
-    command.make_context(name, given)
+    command.make_context(command.name, given)

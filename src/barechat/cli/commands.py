@@ -8,6 +8,7 @@ from barechat import __version__
 from barechat.cli.ask import ask
 from barechat.cli.cost import cost
 from barechat.cli.demo import demo
+from barechat.cli.ledger import ledger
 from barechat.cli.prices import prices
 from barechat.cli.sim import sim
 
@@ -21,5 +22,5 @@ def barechat() -> None:
     """
 
 
-for command in (ask, cost, prices, sim, demo):
+for command in (ask, cost, ledger, prices, sim, demo):
     barechat.add_command(command)

@@ -14,6 +14,8 @@ import click
 from barechat.cli.bars import bar, pen_for
 from barechat.cli.ledgers import ledger_option, opened
 from barechat.cli.moments import since_option, told
+from barechat.cli.tables import GAP, WIDTH, aligned, by_point, columns_of, fitted, one_line
+from barechat.cli.wording import counted, decimal_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from barechat.cli.bars import Pen
     from barechat.ledger.reads import By, Spending
 
-_WIDTH = 80
-_GAP = "  "
 _SHORTEST_NAME, _SHORTEST_BAR, _LONGEST_BAR = 12, 6, 24
 _FIGURES = ("attempts", "answered", "unpriced", "input_tokens", "output_tokens")
 _NAMELESS = {"tag": "no tag", "session": "no session"}
@@ -89,17 +89,17 @@ def _table(pen: Pen, by: By, lines: list[Spending], total: Spending) -> Iterator
     }
     if total.unpriced:
         columns["unpriced"] = [f"{line.unpriced:,}" if line.unpriced else "" for line in rows]
-    columns = {heading: _aligned([heading, *cells]) for heading, cells in columns.items()}
-    figures = [_GAP.join(cells) for cells in zip(*columns.values(), strict=True)]
-    room = _WIDTH - len(figures[0]) - len(_GAP)
+    columns = {heading: aligned([heading, *cells]) for heading, cells in columns.items()}
+    figures = [GAP.join(cells) for cells in zip(*columns.values(), strict=True)]
+    room = WIDTH - len(figures[0]) - len(GAP)
     names = [_shown(line.name, by) for line in lines]
-    longest = max(len(by), *map(_cells, names), len("total"))
-    width = min(longest, max(room - len(_GAP) - _SHORTEST_BAR, min(room, _SHORTEST_NAME)))
-    bars_width = min(room - width - len(_GAP), _LONGEST_BAR)
+    longest = max(len(by), *map(columns_of, names), len("total"))
+    width = min(longest, max(room - len(GAP) - _SHORTEST_BAR, min(room, _SHORTEST_NAME)))
+    bars_width = min(room - width - len(GAP), _LONGEST_BAR)
     dearest = max(line.cost.picodollars or 0 for line in lines)
     bars = [bar(pen, line.cost.picodollars or 0, dearest, bars_width) for line in lines]
     for name, row, drawn in zip([by, *names, "total"], figures, ["", *bars, ""], strict=True):
-        yield _GAP.join([_fitted(pen, name, width), row, drawn]).rstrip()
+        yield GAP.join([fitted(name, width, pen.cut), row, drawn]).rstrip()
 
 
 def _calls(line: Spending) -> str:
@@ -112,16 +112,13 @@ def _costs(pen: Pen, lines: list[Spending]) -> list[str]:
     from barechat.records import dollars  # noqa: PLC0415 - for a quick `barechat --help`
 
     signs = {"exact": "", "bound": f"{pen.at_most} ", "estimate": f"{pen.about} "}
-    parted = []
-    for line in lines:
-        cost = line.cost
-        if cost.picodollars is None:
-            parted.append(("unpriced", "", ""))
-            continue
-        whole, point, part = f"{signs[cost.certainty]}{dollars(cost.picodollars)}".partition(".")
-        parted.append((whole, point, part))
-    places = max(len(part) for _, _, part in parted)
-    return [whole + f"{point}{part}".ljust(places + 1 if point else 0) for whole, point, part in parted]
+    costs = [line.cost for line in lines]
+    return by_point(
+        [
+            "unpriced" if cost.picodollars is None else f"{signs[cost.certainty]}{dollars(cost.picodollars)}"
+            for cost in costs
+        ]
+    )
 
 
 def _remarks(by: By, lines: list[Spending], total: Spending) -> Iterator[str]:
@@ -135,9 +132,8 @@ def _remarks(by: By, lines: list[Spending], total: Spending) -> Iterator[str]:
     if estimate:
         remarks.append(f"{dollars(estimate)} of it is an estimate of answers that the server didn't count.")
     if total.unpriced:
-        is_one = total.unpriced == 1
-        are = f"{total.unpriced:,} attempt{' is' if is_one else 's are'} unpriced, and not in the total."
-        remarks.append(are)
+        are = "is" if total.unpriced == 1 else "are"
+        remarks.append(f"{counted(total.unpriced, 'attempt')} {are} unpriced, and not in the total.")
     if by == "tag" and sum(line.attempts for line in lines) > total.attempts:
         remarks.append("An attempt with several tags stands by each of them, and once in the total.")
     if remarks:
@@ -149,21 +145,15 @@ def _spelt(line: Spending) -> dict[str, Any]:
     """Return a line's figures for a program: dollars as decimal strings, and picodollars."""
     usd = line.cost.usd
     certain = {
-        sure: {"usd": _decimal(spent), "picodollars": spent} for sure, spent in sorted(line.by_certainty_pd.items())
+        sure: {"usd": decimal_of(spent), "picodollars": spent} for sure, spent in sorted(line.by_certainty_pd.items())
     }
     return {
         **{name: getattr(line, name) for name in _FIGURES},
-        "usd": None if usd is None else _decimal(cast("int", line.cost.picodollars)),
+        "usd": None if usd is None else decimal_of(cast("int", line.cost.picodollars)),
         "picodollars": line.cost.picodollars,
         "certainty": line.cost.certainty,
         "by_certainty": certain,
     }
-
-
-def _decimal(picodollars: int) -> str:
-    from barechat.records import dollars  # noqa: PLC0415 - for a quick `barechat --help`
-
-    return dollars(picodollars).removeprefix("$").replace(",", "")
 
 
 def _as_csv(by: By, lines: list[Spending]) -> str:
@@ -178,27 +168,4 @@ def _as_csv(by: By, lines: list[Spending]) -> str:
 
 
 def _shown(name: str, by: By) -> str:
-    """Write a name on one line: a server may have called its model anything."""
-    if not name:
-        return f"({_NAMELESS.get(by, 'no name')})"
-    return "".join(part if part.isprintable() else part.encode("unicode_escape").decode() for part in name)
-
-
-def _cells(text: str) -> int:
-    from rich.cells import cell_len  # noqa: PLC0415 - for a quick `barechat --help`
-
-    return cell_len(text)
-
-
-def _fitted(pen: Pen, name: str, width: int) -> str:
-    """Return a name in a column of this width, cut if it is longer."""
-    from rich.cells import set_cell_size  # noqa: PLC0415 - for a quick `barechat --help`
-
-    if _cells(name) <= width:
-        return set_cell_size(name, width)
-    return set_cell_size(name, width - 1) + pen.cut
-
-
-def _aligned(cells: list[str]) -> list[str]:
-    width = max(map(len, cells))
-    return [cell.rjust(width) for cell in cells]
+    return one_line(name) if name else f"({_NAMELESS.get(by, 'no name')})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -108,6 +109,22 @@ def opened(given: str | None, *, makes: bool = False) -> Iterator[Ledger]:
             ledger.close()
     except BarechatError as error:
         raise click.ClickException(" ".join(str(error).split())) from error
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Say whether a person agrees to a change: by --yes, or by answering the question on a terminal.
+
+    Raises:
+        click.UsageError: nobody can be asked.
+    """
+    if yes:
+        return True
+    if not all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr)):
+        raise click.UsageError("nobody is there to be asked: --yes does it unasked.")
+    if click.confirm(question, err=True):
+        return True
+    click.echo("Nothing is changed.")
+    return False
 
 
 def _made(where: Place) -> Ledger:

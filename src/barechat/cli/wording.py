@@ -27,6 +27,19 @@ def dollars(cost: Cost) -> str:
     return {"bound": f"at most {amount}", "estimate": f"about {amount}"}.get(cost.certainty, f"{amount} exact")
 
 
+def decimal_of(picodollars: int) -> str:
+    """Write an amount as dollars for a program, to the picodollar: "1234.5", "0.0000222"."""
+    from barechat.records import PICODOLLARS_PER_DOLLAR  # noqa: PLC0415 - for a quick `barechat --help`
+
+    whole, part = divmod(picodollars, PICODOLLARS_PER_DOLLAR)
+    return f"{whole}.{f'{part:012d}'.rstrip('0').ljust(2, '0')}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Write how many there are: "1 attempt", "1,200 attempts"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def per_million(rate_pd: int) -> str:
     """Write a price of so many picodollars a token as dollars per million tokens: "2.5", "0.0025"."""
     whole, part = divmod(rate_pd, 10**6)

@@ -201,8 +201,8 @@ def problems(db: sqlite3.Connection) -> list[str]:
         GROUP BY b.id HAVING held <> b.held_pd OR spent <> b.spent_pd - b.pruned_pd"""
     )
     found += [
-        f"the budget per {per} {period}{f' for {tag}' if tag else ''} says {says_held} held and {says_spent} spent, "
-        f"and its attempts {held} and {spent} (picodollars)"
+        f"the {per} budget{f' of {period}' if period else ''}{f' for {tag}' if tag else ''} says {says_held} held and "
+        f"{says_spent} spent, and its attempts {held} and {spent} (picodollars)"
         for tag, per, period, says_held, says_spent, held, spent in off
     ]
     lost = db.execute("SELECT count(*) FROM draws WHERE attempt NOT IN (SELECT id FROM attempts)").fetchone()[0]
