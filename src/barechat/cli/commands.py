@@ -6,6 +6,7 @@ import click
 
 from barechat import __version__
 from barechat.cli.ask import ask
+from barechat.cli.budget import budget
 from barechat.cli.cost import cost
 from barechat.cli.demo import demo
 from barechat.cli.ledger import ledger
@@ -22,5 +23,5 @@ def barechat() -> None:
     """
 
 
-for command in (ask, cost, ledger, prices, sim, demo):
+for command in (ask, cost, budget, ledger, prices, sim, demo):
     barechat.add_command(command)
