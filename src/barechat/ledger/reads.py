@@ -162,7 +162,7 @@ def abandoned(db: sqlite3.Connection) -> dict[int, int]:
     owners = db.execute("SELECT id, pid, started, boot FROM owners").fetchall()
     dead = [number for number, pid, started, boot in owners if is_dead((pid, started, boot))]
     rows = db.execute(
-        """SELECT id, held_pd FROM attempts
+        """SELECT id, coalesce(held_pd, cost_pd, 0) FROM attempts
         WHERE state = 'kept' OR (state = 'held' AND owner IN (SELECT value FROM json_each(?)))""",
         (msgspec.json.encode(dead).decode(),),
     )

@@ -79,7 +79,12 @@ class _Pot:
     held_pd: int
     is_closed: bool
     new_pd: int = 0  # of held_pd, by holds that are yet to be written
+    living_pd: int | None = None  # of held_pd, by running calls whose holds are written; None: not looked up yet
     is_awaited: bool = False  # somebody waits for its room, and nobody is to go before
+
+    def has_room(self, picodollars: int) -> bool:
+        """Say whether so much may be held of it now."""
+        return not self.is_closed and self.spent_pd + self.held_pd + picodollars <= self.limit_pd
 
 
 WAITS = object()
@@ -158,7 +163,7 @@ class Store:
             (int(spent), ids),
         )
         db.execute(
-            """UPDATE attempts SET state = 'settled', cost_pd = ? * held_pd, certainty = ?
+            """UPDATE attempts SET state = 'settled', cost_pd = ? * coalesce(held_pd, cost_pd, 0), certainty = ?
             WHERE id IN (SELECT value FROM json_each(?))""",
             (int(spent), "bound" if spent else "exact", ids),
         )
@@ -180,12 +185,14 @@ class Store:
     def reprice(self, attempt: int, cost: Cost, version: str, now: float) -> None:
         """Correct what a settled attempt cost, and what it spent of budgets; the first figure is kept beside it."""
         db, cost_pd = self.db, _storable(cost.picodollars)
-        db.execute(
-            """UPDATE budgets SET spent_pd = max(0, min(?, budgets.spent_pd - d.spent_pd + ?))
-            FROM draws d WHERE d.attempt = ? AND d.budget = budgets.id""",
-            (LARGEST_PD, cost_pd or 0, attempt),
-        )
-        db.execute("UPDATE draws SET spent_pd = ? WHERE attempt = ?", (cost_pd or 0, attempt))
+        drawn = db.execute(
+            "SELECT b.id, b.spent_pd - d.spent_pd FROM draws d JOIN budgets b ON b.id = d.budget WHERE d.attempt = ?",
+            (attempt,),
+        ).fetchall()
+        for budget, others_pd in drawn:
+            counted_pd = max(0, min(cost_pd or 0, LARGEST_PD - others_pd))
+            db.execute("UPDATE budgets SET spent_pd = ? WHERE id = ?", (others_pd + counted_pd, budget))
+            db.execute("UPDATE draws SET spent_pd = ? WHERE attempt = ? AND budget = ?", (counted_pd, attempt, budget))
         db.execute(
             """UPDATE attempts SET first_cost_pd = CASE WHEN repriced_at IS NULL THEN cost_pd ELSE first_cost_pd END,
             cost_pd = ?, certainty = ?, price_version = ?, repriced_at = ? WHERE id = ?""",
@@ -197,14 +204,16 @@ class Store:
             drawn = [self._pot(pots, budget, hold.at) for budget in hold.budgets]
         except ConfigurationError as error:
             return error
+        waits = False
         for budget, pot in zip(hold.budgets, drawn, strict=True):
-            refusal = self._refusal(budget, pot, hold)
-            if refusal is None:
+            if pot.has_room(hold.picodollars) and not pot.is_awaited:
                 continue
-            if not (refusal.fits_later and budget.wait):
-                return refusal
-            for awaited in drawn:
-                awaited.is_awaited = True
+            if not (budget.wait and self._may_fit(pot, hold)):
+                return self._refusal(budget, pot, hold)
+            waits = True
+        if waits:
+            for pot in drawn:
+                pot.is_awaited = True
             return WAITS
         for pot in drawn:
             pot.held_pd += hold.picodollars
@@ -229,17 +238,15 @@ class Store:
         check_amount(budget, pot.limit_pd)
         return pot
 
-    def _refusal(self, budget: Budget, pot: _Pot, hold: Hold) -> BudgetExceeded | None:
-        """Return why there is no room for a hold, or None if there is."""
-        need, taken = hold.picodollars, pot.spent_pd + pot.held_pd
-        if not (pot.is_closed or pot.is_awaited) and taken + need <= pot.limit_pd:
-            return None
+    def _refusal(self, budget: Budget, pot: _Pot, hold: Hold) -> BudgetExceeded:
+        """Say why there is no room for a hold."""
+        need = hold.picodollars
         most = Cost(picodollars=need, certainty="bound")
         if pot.is_closed:
             said = f"{budget} is closed: a call cost more than the server was asked to let it; set the budget anew"
             return BudgetExceeded(f"{said}. Nothing was sent.", cost=most)
-        running = pot.new_pd + self._held_by_the_living(pot.id)
-        fits_later = taken - running + need <= pot.limit_pd
+        running = self._running_pd(pot)
+        fits_later = self._may_fit(pot, hold)
         if fits_later:
             advice = f"Running calls hold {dollars(running)}: try again when they have ended, or set wait=True"
         else:
@@ -248,22 +255,29 @@ class Store:
                 f", and {dollars(kept)} held by calls of unknown outcome" if kept else ""
             )
             advice += ". A smaller max_completion_tokens lowers what a call can cost"
-        left = dollars(max(pot.limit_pd - taken, 0))
+        left = dollars(max(pot.limit_pd - pot.spent_pd - pot.held_pd, 0))
         return BudgetExceeded(
             f"the call can cost up to {dollars(need)}, and {budget} has {left} left. {advice}. Nothing was sent.",
             fits_later=fits_later,
             cost=most,
         )
 
-    def _held_by_the_living(self, budget: int) -> int:
+    def _may_fit(self, pot: _Pot, hold: Hold) -> bool:
+        """Say whether there would be room for a hold if all running calls turned out to cost nothing."""
+        left_pd = pot.limit_pd - pot.spent_pd - pot.held_pd + self._running_pd(pot)
+        return not pot.is_closed and hold.picodollars <= left_pd
+
+    def _running_pd(self, pot: _Pot) -> int:
         """Return what running calls of running processes hold of a budget, in picodollars."""
-        found = self.db.execute(
-            """SELECT o.pid, o.started, o.boot, sum(d.held_pd)
-            FROM draws d JOIN attempts a ON a.id = d.attempt JOIN owners o ON o.id = a.owner
-            WHERE d.budget = ? AND d.held_pd > 0 AND a.state = 'held' GROUP BY o.id""",
-            (budget,),
-        )
-        return sum(held for pid, started, boot, held in found.fetchall() if not is_dead((pid, started, boot)))
+        if pot.living_pd is None:
+            found = self.db.execute(
+                """SELECT o.pid, o.started, o.boot, sum(d.held_pd)
+                FROM draws d JOIN attempts a ON a.id = d.attempt JOIN owners o ON o.id = a.owner
+                WHERE d.budget = ? AND d.held_pd > 0 AND a.state = 'held' GROUP BY o.id""",
+                (pot.id,),
+            ).fetchall()
+            pot.living_pd = sum(held for pid, started, boot, held in found if not is_dead((pid, started, boot)))
+        return pot.new_pd + pot.living_pd
 
     def _write_holds(self, held: list[tuple[Hold, list[_Pot]]]) -> None:
         owner = self._own()
@@ -289,9 +303,12 @@ class Store:
     def _overrun(self, attempt: int, budget: int, held_pd: int, cost_pd: int) -> str:
         """Count what an attempt cost beyond its hold, and close the budget: its calls can't be bounded."""
         db = self.db
+        # What is counted stays within what SQLite can add up, and is the same in both tables.
+        (spent_pd,) = db.execute("SELECT spent_pd FROM budgets WHERE id = ?", (budget,)).fetchone()
+        more_pd = max(0, min(cost_pd - held_pd, LARGEST_PD - spent_pd))
+        db.execute("UPDATE budgets SET spent_pd = spent_pd + ?, is_closed = 1 WHERE id = ?", (more_pd, budget))
         db.execute(
-            "UPDATE budgets SET spent_pd = min(spent_pd + ?, ?), is_closed = 1 WHERE id = ?",
-            (cost_pd - held_pd, LARGEST_PD, budget),
+            "UPDATE draws SET spent_pd = ? WHERE attempt = ? AND budget = ?", (held_pd + more_pd, attempt, budget)
         )
         db.execute("UPDATE attempts SET overran = 1 WHERE id = ?", (attempt,))
         model, request_id, tag, per = db.execute(
@@ -313,6 +330,21 @@ def check_amount(budget: Budget, limit_pd: int) -> None:
         )
 
 
+_TEXT_CHARACTERS = 1000
+_USAGE_BYTES = 64 * 1024
+
+
+def _short(text: str | None) -> str | None:
+    """Return a text of the server's, of a size that a server with good intentions would stay within."""
+    return None if text is None else text[:_TEXT_CHARACTERS]
+
+
+def _usage(usage: dict[str, Any] | None) -> str | None:
+    """Return usage as JSON, if it is of such a size."""
+    text = None if usage is None else _json(usage)
+    return text if text is None or len(text) <= _USAGE_BYTES else None
+
+
 def _entry_row(entry: Entry) -> list[Any]:
     keeps = entry.is_held and not entry.is_known
     return [
@@ -320,19 +352,19 @@ def _entry_row(entry: Entry) -> list[Any]:
         entry.at,
         "kept" if keeps else "settled",
         entry.model,
-        entry.served,
+        _short(entry.served),
         entry.tier,
-        entry.served_tier,
+        _short(entry.served_tier),
         msgspec.json.encode(entry.tags).decode(),
         entry.tags.get("session"),
         entry.status,
         entry.error,
-        entry.code,
-        entry.request_id,
+        _short(entry.code),
+        _short(entry.request_id),
         entry.client_request_id,
         entry.input_tokens,
         entry.output_tokens,
-        None if entry.usage is None else msgspec.json.encode(entry.usage).decode(),
+        _usage(entry.usage),
         entry.cache_ttl,
         _storable(entry.cost.picodollars),
         entry.cost.certainty,
