@@ -337,3 +337,15 @@ def test_a_ledger_that_broke_meanwhile_keeps_no_client_from_closing(
     Path(ledger.path).rmdir()
     whole.rename(ledger.path)
     assert rows(ledger, "status") == [200]
+
+
+def test_an_estimate_keeps_its_hold_and_then_its_figure(connect: Connect, simulator: Simulator, ledger: Ledger) -> None:
+    caller = connect(simulator.url, ledger=ledger, budget=Budget("0.01"))
+    simulator.fail_next(omit=["usage"])
+    reply = caller.chat(**CAP)
+    assert reply.cost.certainty == "estimate"
+    spent, held = state(ledger)
+    assert (spent, held > (reply.cost.picodollars or 0)) == (0, True)
+    assert ledger.reconcile() == (1, held)
+    assert state(ledger) == (held, 0)
+    assert rows(ledger, "cost_pd", "certainty") == [(reply.cost.picodollars, "estimate")]

@@ -163,7 +163,9 @@ class Store:
             (int(spent), ids),
         )
         db.execute(
-            """UPDATE attempts SET state = 'settled', cost_pd = ? * coalesce(held_pd, cost_pd, 0), certainty = ?
+            """UPDATE attempts SET state = 'settled',
+                cost_pd = CASE certainty WHEN 'estimate' THEN cost_pd ELSE ? * coalesce(held_pd, cost_pd, 0) END,
+                certainty = CASE certainty WHEN 'estimate' THEN certainty ELSE ? END
             WHERE id IN (SELECT value FROM json_each(?))""",
             (int(spent), "bound" if spent else "exact", ids),
         )
