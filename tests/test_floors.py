@@ -18,7 +18,7 @@ import barechat
 SOURCE = Path(barechat.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "records", "parameters", "settings", "usage", "media"), 0),
-    **dict.fromkeys(("wire", "money"), 1),
+    **dict.fromkeys(("wire", "money", "schema"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing"), 2),
     **dict.fromkeys(("drive", "transport", "ledger"), 3),
     **dict.fromkeys(("client", "async_client", "streams", "files", "session_file"), 4),

@@ -1,0 +1,167 @@
+"""barechat.schema: what the strict mode takes stays, what it lacks is said in words, what can't be said is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from barechat.errors import ParameterError
+from barechat.schema import Schema, is_name, name_of, rooted, strict
+from barechat.simulator.schema.strict import find_schema_fault
+
+
+def member(schema: Schema, **definitions: Any) -> Schema:
+    """Return what the strict mode makes of a member's schema, once the simulator has taken the whole."""
+    whole = {"type": "object", "properties": {"a": schema}, **({"$defs": definitions} if definitions else {})}
+    made = strict(whole, "it")
+    assert find_schema_fault(made, strict=True) is None
+    found: Schema = made["properties"]["a"]
+    return found
+
+
+def test_every_object_requires_all_its_members_and_takes_no_others() -> None:
+    inner = {"type": "object", "properties": {"b": {"type": "string"}}, "required": []}
+    closed = {**inner, "required": ["b"], "additionalProperties": False}
+    assert member(inner) == closed
+    assert member({"type": "array", "items": inner}) == {"type": "array", "items": closed}
+    assert member({"anyOf": [inner, {"type": "null"}]}) == {"anyOf": [closed, {"type": "null"}]}
+    assert strict({"$ref": "#/$defs/x", "$defs": {"x": inner}}, "it")["$defs"] == {"x": closed}
+
+
+def test_an_object_that_was_open_besides_its_members_is_closed() -> None:
+    open_one = {"type": "object", "properties": {}, "additionalProperties": True}
+    assert member(open_one)["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        {"type": "string", "pattern": "^a", "minLength": 1, "format": "date-time", "title": "T"},
+        {"type": "number", "minimum": 0, "exclusiveMaximum": 9, "multipleOf": 3},
+        {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 2},
+        {"type": "string", "const": "x"},
+        {"type": ["string", "null"], "enum": ["x", None]},
+    ],
+)
+def test_what_the_strict_mode_knows_stays(kept: Schema) -> None:
+    assert member(kept) == kept
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "integer", "default": 3}, "(default: 3)"),
+        ({"type": "integer", "default": 3, "description": "how many"}, "how many (default: 3)"),
+        ({"type": "string", "format": "uri"}, "(format: uri)"),
+        ({"type": "string", "contentEncoding": "base64"}, '(contentEncoding: "base64")'),
+        ({"type": "array", "items": {"type": "string"}, "uniqueItems": True}, "(uniqueItems: true)"),
+    ],
+)
+def test_what_the_strict_mode_lacks_is_said_in_words(schema: Schema, words: str) -> None:
+    made = member(schema)
+    assert made.pop("description") == words
+    assert made.keys() < schema.keys()
+
+
+def test_null_as_a_default_needs_no_words() -> None:
+    assert member({"type": "null", "default": None}) == {"type": "null"}
+
+
+def test_a_description_loses_the_indentation_of_the_source() -> None:
+    assert member({"type": "null", "description": "One.\n\n    Two."})["description"] == "One.\n\nTwo."
+
+
+def test_one_of_several_becomes_any_of_them() -> None:
+    kinds = [{"type": "string"}, {"type": "null"}]
+    assert member({"oneOf": kinds, "discriminator": {"propertyName": "k"}}) == {"anyOf": kinds}
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["a", "b"], "string"),
+        ([1, 2], "integer"),
+        ([1, "a", None], ["integer", "string", "null"]),
+        ([True, 1.5], ["boolean", "number"]),
+    ],
+)
+def test_values_get_the_type_that_they_have(values: list[Any], kind: Any) -> None:
+    assert member({"enum": values}) == {"enum": values, "type": kind}
+    assert member({"const": values[0]})["type"] in kind
+
+
+def test_a_tuple_is_a_list_of_its_length_and_its_items_are_of_any_of_its_kinds() -> None:
+    pair = {"type": "array", "prefixItems": [{"type": "integer"}, {"type": "integer"}], "items": False}
+    assert member(pair) == {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
+    mixed = member({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "null"}]})
+    assert mixed["items"] == {"anyOf": [{"type": "integer"}, {"type": "null"}]}
+    assert mixed["description"] == '(in this order: [{"type":"integer"},{"type":"null"}])'
+
+
+def test_what_stands_beside_a_reference_goes_into_what_it_refers_to() -> None:
+    colour = {"type": "string", "enum": ["red"], "description": "a colour"}
+    assert member({"$ref": "#/$defs/c"}, c=colour) == {"$ref": "#/$defs/c"}
+    assert member({"$ref": "#/$defs/c", "default": "red"}, c=colour) == {"$ref": "#/$defs/c"}
+    assert member({"$ref": "#/$defs/c", "description": "this one"}, c=colour) == {**colour, "description": "this one"}
+
+
+def test_a_reference_to_itself_with_something_beside_it_ends() -> None:
+    link = {"type": "object", "properties": {"next": {"$ref": "#/$defs/l", "description": "the next"}}}
+    made = member({"$ref": "#/$defs/l", "description": "the first"}, l=link)
+    assert made["properties"]["next"] == {"$ref": "#/$defs/l"}
+
+
+def test_a_root_that_refers_is_spelt_out_and_its_definition_kept_only_if_something_else_refers_to_it() -> None:
+    plain = {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}}
+    text = {"type": "string"}
+    assert rooted({"$ref": "#/$defs/x", "$defs": {"x": plain, "b": text}}) == {**plain, "$defs": {"b": text}}
+    assert rooted({"$ref": "#/$defs/x", "$defs": {"x": text}}) == text
+    itself = {"type": "object", "properties": {"a": {"type": "array", "items": {"$ref": "#/$defs/x"}}}}
+    assert rooted({"$ref": "#/$defs/x", "$defs": {"x": itself}}) == {**itself, "$defs": {"x": itself}}
+    assert rooted(text) is text
+
+
+@pytest.mark.parametrize(
+    ("schema", "place", "remedy"),
+    [
+        ({}, "it.a may be anything", "give it a type"),
+        ({"description": "what you like"}, "it.a may be anything", "give it a type"),
+        ({"type": "object"}, "it.a is an object of any keys", "give it fields"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, "it.a is an object of any keys", "pairs"),
+        ({"type": "array"}, "it.a is a list of anything", "list[str]"),
+        ({"type": "array", "items": {"type": "object"}}, r"it.a\[\] is an object of any keys", "give it fields"),
+        ({"enum": [[]]}, "it.a has a value that is neither", "leave it out"),
+    ],
+)
+def test_what_the_strict_mode_can_t_say_is_refused_by_its_place_with_a_remedy(
+    schema: Schema, place: str, remedy: str
+) -> None:
+    with pytest.raises(ParameterError, match=place) as caught:
+        member(schema)
+    assert remedy in str(caught.value)
+    assert "strict=False" in str(caught.value)
+    assert caught.value.param in {"it.a", "it.a[]"}
+
+
+def test_the_caller_s_schema_is_left_as_it_was() -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "array", "prefixItems": [{"type": "null"}]}}}
+    before = repr(schema)
+    strict(schema, "it")
+    assert repr(schema) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Report", "Report"),
+        ("list[Cat | Dog]", "list_Cat_Dog"),
+        ("Wetter für Köln", "Wetter_f_r_K_ln"),
+        ("a" * 70, "a" * 64),
+        ("???", ""),
+    ],
+)
+def test_a_name_is_what_the_api_takes_of_it(text: str, name: str) -> None:
+    assert name_of(text) == name
+    assert is_name(name) == bool(name)
+    assert is_name(text) == (text == name)
