@@ -19,7 +19,7 @@ SOURCE = Path(barechat.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "records", "parameters", "settings", "usage", "media"), 0),
     **dict.fromkeys(("wire", "money", "schema"), 1),
-    **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing"), 2),
+    **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing", "shapes"), 2),
     **dict.fromkeys(("drive", "transport", "ledger"), 3),
     **dict.fromkeys(("client", "async_client", "streams", "files", "session_file"), 4),
     **dict.fromkeys(("session", "conversation", "guide"), 5),
