@@ -86,6 +86,11 @@ class AsyncCaller:
         self._runner.close()
 
 
+def done(caller: Caller, result: Any) -> Any:
+    """Return what a method of the caller's client gave, awaited where it is the async one's."""
+    return caller.run(result) if isinstance(caller, AsyncCaller) else result
+
+
 class AwaitedStream:
     """An AsyncChatStream with the face of a ChatStream."""
 

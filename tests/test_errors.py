@@ -67,6 +67,11 @@ TREE = {
     "Overloaded": "ServerFailed",
     "StreamTruncated": "BarechatError",
     "ProtocolBroken": "BarechatError",
+    "AnswerUnusable": "BarechatError",
+    "AnswerMismatched": "AnswerUnusable",
+    "AnswerRefused": "AnswerUnusable",
+    "AnswerLimited": "AnswerUnusable",
+    "AnswerFiltered": "AnswerUnusable",
 }
 
 

@@ -14,7 +14,15 @@ CASES = [
     ),
     (
         "from barechat import Client; Client(api_key='k')",
-        {"aiohttp", "click", "rich", "barechat.simulator", "barechat.async_client", "barechat.session"},
+        {
+            "aiohttp",
+            "click",
+            "rich",
+            "barechat.simulator",
+            "barechat.async_client",
+            "barechat.session",
+            "barechat.parsing",
+        },
     ),
     (
         "from barechat import AsyncClient",

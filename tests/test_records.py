@@ -22,6 +22,7 @@ from barechat.records import (
     Delta,
     Function,
     Message,
+    Parsed,
     Patches,
     Price,
     RateLimits,
@@ -48,7 +49,8 @@ REPLY = Reply(
     rate_limits=RateLimits(limit_requests=1),
     attempts=(Attempt(number=1, client_request_id="x"),),
 )
-ALL: list[Record] = [REPLY, CHOICE, CALL, USAGE, PRICE, FREE, Custom(name="g", input="x"), Delta(index=0, content="a")]
+PARSED = Parsed(value=5, tries=(REPLY, REPLY))
+ALL: list[Record] = [REPLY, CHOICE, CALL, USAGE, PRICE, FREE, Custom(name="g", input="x"), Delta(index=0), PARSED]
 
 
 def reply(content: str | None, **changes: Any) -> Reply:
@@ -69,7 +71,7 @@ def test_every_record_is_frozen_and_made_from_keywords(record: Record) -> None:
     with pytest.raises(AttributeError):
         setattr(record, name, 1)
     kinds: list[Any] = [kind for kind in vars(records).values() if isinstance(kind, type) and issubclass(kind, Record)]
-    assert len(kinds) == 17
+    assert len(kinds) == 18
     for kind in kinds:
         assert kind.__struct_config__.frozen
         with pytest.raises(TypeError):

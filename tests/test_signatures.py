@@ -51,6 +51,7 @@ def test_what_takes_time_is_awaited_and_nothing_else() -> None:
         "call",
         "chat",
         "close",
+        "parse",
     }
 
 

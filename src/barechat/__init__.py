@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from barechat.async_client import AsyncClient
     from barechat.client import Client
     from barechat.errors import (
+        AnswerFiltered,
+        AnswerLimited,
+        AnswerMismatched,
+        AnswerRefused,
+        AnswerUnusable,
         ApiError,
         AuthenticationFailed,
         BadRequest,
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
         Cost,
         Delta,
         Message,
+        Parsed,
         Price,
         RateLimits,
         Reply,
@@ -68,6 +74,11 @@ _HOMES = {
     "barechat.async_client": ("AsyncClient",),
     "barechat.client": ("Client",),
     "barechat.errors": (
+        "AnswerFiltered",
+        "AnswerLimited",
+        "AnswerMismatched",
+        "AnswerRefused",
+        "AnswerUnusable",
         "ApiError",
         "AuthenticationFailed",
         "BadRequest",
@@ -101,6 +112,7 @@ _HOMES = {
         "Cost",
         "Delta",
         "Message",
+        "Parsed",
         "Price",
         "RateLimits",
         "Reply",
@@ -116,6 +128,11 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_promise compares it with _HOMES
+    "AnswerFiltered",
+    "AnswerLimited",
+    "AnswerMismatched",
+    "AnswerRefused",
+    "AnswerUnusable",
     "ApiError",
     "AsyncChatSession",
     "AsyncChatStream",
@@ -145,6 +162,7 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "NotFound",
     "Overloaded",
     "ParameterError",
+    "Parsed",
     "PermissionDenied",
     "Price",
     "Prices",

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self, Unpack
+from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from barechat.client import SENSES, BaseClient
 from barechat.drive import AsyncDrive
 from barechat.errors import ConfigurationError, ParameterError
 from barechat.exchange import exchange
+from barechat.options import CallOptions
 from barechat.parameters import Parameters
 from barechat.receipt import Call, Receipt
-from barechat.records import Reply
+from barechat.records import Parsed, Reply
 from barechat.settings import Certificate, Timeouts, Verify
 from barechat.streams import AsyncChatStream, reply_of_ended
 from barechat.wire import request as wire
@@ -21,6 +22,8 @@ from barechat.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from barechat.transport.asynchronous import AsyncTransport
+
+T = TypeVar("T")
 
 
 class AsyncClient(BaseClient):
@@ -72,6 +75,43 @@ class AsyncClient(BaseClient):
             raise ParameterError(f"payload must be a dict, not {type(payload).__name__}", param="payload")
         request = wire.seal(self._endpoint, payload, headers, streamed=False)
         return (await self._run(self._call(request, timeouts, retry, tags))).raw
+
+    @overload
+    async def parse(
+        self,
+        messages: wire.Messages,
+        into: type[T],
+        *,
+        model: str | None = None,
+        max_tries: int = 2,
+        strict: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> Parsed[T]: ...
+    @overload
+    async def parse(
+        self,
+        messages: wire.Messages,
+        into: Any,
+        *,
+        model: str | None = None,
+        max_tries: int = 2,
+        strict: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> Parsed[Any]: ...
+    async def parse(
+        self,
+        messages: wire.Messages,
+        into: Any,
+        *,
+        model: str | None = None,
+        max_tries: int = 2,
+        strict: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> Parsed[Any]:
+        """Same as Client.parse, awaited."""
+        from barechat.parsing import parse_async  # noqa: PLC0415 - it takes a while, and few need it
+
+        return await parse_async(self.chat, messages, into, max_tries, strict, {**options, "model": model})
 
     async def close(self) -> None:
         """Same as Client.close, awaited. It ends the calls and closes the connections of the running event loop."""

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, overload
 
 from barechat import settings
 from barechat.drive import Drive, Outlets
@@ -20,9 +20,10 @@ from barechat.money.bound import FRAMING_TOKENS
 from barechat.money.budget import Budget
 from barechat.money.meter import CostTracker
 from barechat.money.prices import Prices
+from barechat.options import CallOptions
 from barechat.parameters import Parameters, check, check_kinds, check_tags, shown
 from barechat.receipt import Call, Origin, Receipt
-from barechat.records import Reply
+from barechat.records import Parsed, Reply
 from barechat.settings import Caps, Certificate, Timeouts, Verify
 from barechat.steps import Senses
 from barechat.streams import ChatStream, reply_of_ended
@@ -33,6 +34,8 @@ from barechat.wire.trace import Trace, Tracer
 if TYPE_CHECKING:
     from barechat.ledger.ledger import Ledger
     from barechat.transport.blocking import BlockingTransport
+
+T = TypeVar("T")
 
 _noise = random.SystemRandom()  # not random's own generator, which a fork would copy into step
 
@@ -327,6 +330,55 @@ class Client(BaseClient):
             raise ParameterError(f"payload must be a dict, not {type(payload).__name__}", param="payload")
         request = wire.seal(self._endpoint, payload, headers, streamed=False)
         return self._run(self._call(request, timeouts, retry, tags)).raw
+
+    @overload
+    def parse(
+        self,
+        messages: wire.Messages,
+        into: type[T],
+        *,
+        model: str | None = None,
+        max_tries: int = 2,
+        strict: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> Parsed[T]: ...
+    @overload
+    def parse(
+        self,
+        messages: wire.Messages,
+        into: Any,
+        *,
+        model: str | None = None,
+        max_tries: int = 2,
+        strict: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> Parsed[Any]: ...
+    def parse(
+        self,
+        messages: wire.Messages,
+        into: Any,
+        *,
+        model: str | None = None,
+        max_tries: int = 2,
+        strict: bool = True,
+        **options: Unpack[CallOptions],
+    ) -> Parsed[Any]:
+        """Send messages, return the answer as a value of the type `into`, and what it cost.
+
+        into: a dataclass, TypedDict, msgspec.Struct or pydantic model, an enumeration, str, int, …, or what is made of
+            them, as in list[Person], Cat | Dog, Person | None. It is sent as a strict JSON schema, and checked here.
+        max_tries: how often to ask at most; after an answer that doesn't fit, the model is told what is wrong with it.
+        strict: False for types that the API's strict mode doesn't take, and servers that have none.
+        options: what `chat` takes, for each try; tools, n and response_format aside.
+
+        Raises:
+            ParameterError: refused before anything was sent; no schema can be made of the type, for one.
+            AnswerUnusable: AnswerRefused, AnswerLimited, AnswerFiltered or AnswerMismatched; never half a value.
+            BarechatError: as `chat`, with the cost of all tries.
+        """
+        from barechat.parsing import parse  # noqa: PLC0415 - it takes a while, and few need it
+
+        return parse(self.chat, messages, into, max_tries, strict, {**options, "model": model})
 
     def close(self) -> None:
         """End the calls that are running, as closing their streams would, and close all connections.

@@ -11,32 +11,21 @@ from barechat import history
 from barechat.client import SENSES, BaseClient
 from barechat.errors import BarechatError, ConfigurationError, ParameterError
 from barechat.money.meter import CostTracker
-from barechat.parameters import Parameters, shown
+from barechat.parameters import shown
 from barechat.session_file import Hold, read_messages, write_messages
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from barechat.options import CallOptions
     from barechat.receipt import Receipt
     from barechat.records import Reply
     from barechat.settings import Path as AnyPath
-    from barechat.settings import Timeouts
-    from barechat.wire.retry import RetryPolicy
 
 logger = logging.getLogger("barechat")
 
 
 AnyClient = TypeVar("AnyClient", bound=BaseClient)
-
-
-class CallOptions(Parameters, total=False):
-    """What `Client.chat` takes besides messages and model."""
-
-    timeouts: Timeouts | None
-    retry: RetryPolicy | None
-    tags: Mapping[str, str] | None
-    headers: Mapping[str, str] | None
-    extra: Mapping[str, Any] | None
 
 
 class Conversation(Generic[AnyClient]):

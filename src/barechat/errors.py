@@ -20,7 +20,12 @@
     │  └─ ServerFailed           (ConnectionError)   5xx
     │     └─ Overloaded                              503, 529
     ├─ StreamTruncated           the answer's bytes ended before the answer did
-    └─ ProtocolBroken            not HTTP, not JSON, not UTF-8, not an object, no choices
+    ├─ ProtocolBroken            not HTTP, not JSON, not UTF-8, not an object, no choices
+    └─ AnswerUnusable            a whole answer, but not the one that `parse` was to bring
+       ├─ AnswerMismatched       not of the type, each time it was asked for
+       ├─ AnswerRefused          the model declined
+       ├─ AnswerLimited          cut at a length
+       └─ AnswerFiltered         cut by the content filter
 
 Rules at this file's heart, beside OSError's odd layout: facts are keyword arguments, `super().__init__` gets one
 sentence and nothing else (two arguments would set errno), and no class here has `__slots__`. So every error
@@ -174,3 +179,23 @@ class StreamTruncated(BarechatError):
 
 class ProtocolBroken(BarechatError):
     """What came is not the protocol. `body` quotes its first bytes."""
+
+
+class AnswerUnusable(BarechatError):
+    """The model answered, but there is nothing to use in it. `partial` is the answer, `cost` that of all tries."""
+
+
+class AnswerMismatched(AnswerUnusable):
+    """The answer isn't of the type that was asked for, and wasn't when it was asked for again."""
+
+
+class AnswerRefused(AnswerUnusable):
+    """The model declined to answer. `partial.message.refusal` is what it said instead."""
+
+
+class AnswerLimited(AnswerUnusable):
+    """The answer was cut at a length, its own limit or the context's, before a value or tool call was whole."""
+
+
+class AnswerFiltered(AnswerUnusable):
+    """The answer was cut by the server's content filter before a value or tool call was whole."""

@@ -35,9 +35,9 @@ from barechat.wire.retry import RetryPolicy
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from barechat.options import CallOptions
     from barechat.parameters import Parameters
     from barechat.records import Reply
-    from barechat.session import CallOptions
     from barechat.streams import ChatStream
     from barechat.wire.request import Messages
 

@@ -15,8 +15,8 @@ from barechat.errors import BarechatError, ParameterError
 Json = Mapping[str, Any]
 
 
-class Parameters(TypedDict, total=False):
-    """Every parameter of the API, by its own name. None is the same as not given."""
+class ParametersBesideTools(TypedDict, total=False):
+    """Every parameter of the API but `tools`, for a method that has its own."""
 
     audio: Json | None
     frequency_penalty: float | None
@@ -46,12 +46,17 @@ class Parameters(TypedDict, total=False):
     stream_options: Json | None
     temperature: float | None
     tool_choice: str | Json | None
-    tools: Sequence[Json] | None
     top_logprobs: int | None
     top_p: float | None
     user: str | None
     verbosity: Literal["low", "medium", "high"] | None
     web_search_options: Json | None
+
+
+class Parameters(ParametersBesideTools, total=False):
+    """Every parameter of the API, by its own name. None is the same as not given."""
+
+    tools: Sequence[Json] | None
 
 
 class _Rule(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable  # noqa: TC003 - msgspec reads the annotations
 from decimal import Context, Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -22,6 +22,8 @@ unknown: the server closed the answer properly but never said why it ended. part
 
 Certainty = Literal["exact", "bound", "estimate", "unpriced"]
 """How sure a cost is: exact, at most this (bound), about this (estimate), or not known at all (unpriced)."""
+
+T = TypeVar("T")
 
 _LESS_SURE: tuple[Certainty, ...] = ("exact", "bound", "estimate", "unpriced")
 
@@ -320,3 +322,20 @@ class Reply(Record, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return self.text
+
+
+class Parsed(Record, Generic[T], frozen=True, kw_only=True):
+    """An answer as the value that was asked for, and the reply of each try that it took."""
+
+    value: T
+    tries: tuple[Reply, ...]
+
+    @property
+    def reply(self) -> Reply:
+        """The reply that the value was read from."""
+        return self.tries[-1]
+
+    @property
+    def cost(self) -> Cost:
+        """What all tries cost together."""
+        return Cost.sum(reply.cost for reply in self.tries)

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any, Self, Unpack
 from barechat import history
 from barechat.async_client import AsyncClient
 from barechat.client import Client
-from barechat.conversation import CallOptions, Conversation
+from barechat.conversation import Conversation
 from barechat.errors import BarechatError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from barechat.options import CallOptions
     from barechat.records import Reply
     from barechat.streams import AsyncChatStream, ChatStream
-
-__all__ = ["AsyncChatSession", "CallOptions", "ChatSession"]
 
 
 class ChatSession(Conversation[Client]):

@@ -153,7 +153,7 @@ def build(
     Raises:
         ParameterError: a message, parameter or header can't be sent; it names which.
     """
-    payload: dict[str, Any] = {"model": _checked_model(endpoint, model), "messages": _checked_messages(messages)}
+    payload: dict[str, Any] = {"model": _checked_model(endpoint, model), "messages": checked_messages(messages)}
     if payload["model"] is None:
         del payload["model"]
     payload.update(parameters)
@@ -301,7 +301,7 @@ def _checked_model(endpoint: Endpoint, model: str | None) -> str | None:
     return model
 
 
-def _checked_messages(messages: Messages) -> list[Any]:
+def checked_messages(messages: Messages) -> list[Any]:
     """Return the messages as a list, each with a role and a content that JSON can carry, strings in it as parts."""
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
