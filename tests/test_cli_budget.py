@@ -94,7 +94,7 @@ def test_show_tells_programs_budgets_and_closed_ones_as_such(path: Path) -> None
     assert did(path, "show").stdout.splitlines()[2:] == [
         "$0.10 spent · $0.00 left",
         "closed: a call cost more than it could; `barechat budget set` opens it again",
-        "of programs: the command's calls don't draw on it",
+        "not drawn on by the command's calls: a program's, or dropped",
     ]
     assert did(path, "set", "1", "--tag", "job").stdout.splitlines()[2:] == ["$0.10 spent · $0.90 left"]
 

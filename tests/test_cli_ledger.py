@@ -151,7 +151,7 @@ def test_prune_forgets_what_is_old_and_says_so_before(path: Path) -> None:
     file(path, {"pd": 1}, {"pd": 2, "at": at(2)}, {"pd": 3, "at": at(3)})
     refused = did(path, "prune", "--before", "2026-11-03")
     assert (refused.returncode, len(rows(Ledger(path), "id"))) == (2, 3)
-    assert refused.stdout == "2 attempts began before 2026-11-03 00:00 UTC. `barechat ledger export` saves them.\n"
+    assert refused.stdout.startswith("2 attempts began before 2026-11-03 00:00 UTC.\n")
     assert did(path, "prune", "--before", "2026-11-03", "--yes").stdout.endswith("2 attempts forgotten.\n")
     assert rows(Ledger(path), "cost_pd") == [3]
     done = did(path, "prune", "--before", "2026-11-03")

@@ -139,7 +139,7 @@ def _drawn(state: BudgetState, *, is_standing: bool) -> Iterator[str]:
     if state.is_closed:
         yield "closed: a call cost more than it could; `barechat budget set` opens it again"
     if not is_standing:
-        yield "of programs: the command's calls don't draw on it"
+        yield "not drawn on by the command's calls: a program's, or dropped"
 
 
 def _name_of(budget: Budget) -> str:

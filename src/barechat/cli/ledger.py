@@ -102,7 +102,7 @@ def release(yes: bool, path: str | None) -> int:
             click.echo(_NOTHING_HELD)
             return 0
         click.echo(
-            f"{dollars(held_pd)} is held by {counted(count, 'attempt')} of programs that died, or of unknown outcome. "
+            f"{dollars(held_pd)} is held by {counted(count, 'attempt')} of programs that died, or of unknown outcome.\n"
             "Released, that counts as $0.00, whatever the server bills."
         )
         if not confirmed("Release them?", yes=yes):
@@ -129,7 +129,9 @@ def prune(before: datetime, yes: bool, path: str | None) -> int:
         if not count:
             click.echo(f"Nothing that has ended began before {told(before)}.")
             return 0
-        click.echo(f"{counted(count, 'attempt')} began before {told(before)}. `barechat ledger export` saves them.")
+        click.echo(
+            f"{counted(count, 'attempt')} began before {told(before)}.\n`barechat ledger export` would save them."
+        )
         if not confirmed("Forget them?", yes=yes):
             return 1
         count = file.prune(before)
