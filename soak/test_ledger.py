@@ -30,7 +30,7 @@ def test_no_race_overspends_its_budget_or_leaves_it_unused(
     race.judge(least_settled=0.5 if killed else 0.98, least_in_all=0.98)
 
 
-@pytest.mark.parametrize("how", ["kill_at_each_step(sys.argv[1], turns=3)", "kill_at_any_step(sys.argv[1], 300, 2000)"])
+@pytest.mark.parametrize("how", ["kill_at_each_step(sys.argv[1], turns=3)", "kill_at_any_step(sys.argv[1], 300, 1000)"])
 def test_no_kill_loses_what_was_acknowledged(tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str]) -> None:
     (killed,) = run_python(f"import sys; from killing import *; print({how})", tmp_path)
     with capsys.disabled():

@@ -1,7 +1,7 @@
 """A ledger's writer is killed at each of its steps in turn, or at random ones.
 
-The process is killed, as by `kill -9`, just before it first calls SQLite, just after that, and so on, until it comes to
-its end. What it was told meanwhile to be on the disk must be there, and whole.
+The process is killed, as by `kill -9`, just before it calls SQLite for the first time, the second, and so on, until it
+comes to its end. What it was told meanwhile to be on the disk must be there, and whole.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ WHOLE = {  # what may be seen of an attempt: state, held, cost, tags, session
 
 
 def die_at(step: int) -> None:
-    """Kill this process just before, or just after, it calls SQLite: at the moment of that number."""
-    moments = itertools.count(1)
+    """Kill this process just before its call of SQLite of that number."""
+    calls = itertools.count(1)
 
     def watch(_frame: FrameType, event: str, called: object) -> None:
-        if event.startswith("c_") and isinstance(getattr(called, "__self__", None), _SQLITE) and next(moments) == step:
+        if event == "c_call" and isinstance(getattr(called, "__self__", None), _SQLITE) and next(calls) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
     threading.setprofile(watch)

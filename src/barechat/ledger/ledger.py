@@ -37,8 +37,8 @@ class Ledger:
         SQLite's write-ahead log doesn't work over networks. No text of prompts or replies is in it.
     locked_s: how long to wait, in seconds, while another program has it locked.
 
-    Give it to clients as `ledger=…`. A row is on the disk some milliseconds after its attempt has ended; `flush` waits
-    for that. What a budget holds is there before a request is sent. A forked child opens the file anew.
+    Give it to clients as `ledger=…`. A row is on the disk a tenth of a second after its attempt has ended; `flush`
+    waits for that. What a budget holds is there before a request is sent. A forked child opens the file anew.
 
     Raises:
         ConfigurationError: the file can't be written, isn't a ledger, is corrupt, or is of a newer barechat.

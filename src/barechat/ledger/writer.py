@@ -1,7 +1,9 @@
 """Who writes into a ledger: one thread a process, which puts all that is asked of it meanwhile into one transaction.
 
 A commit waits for the disk, some milliseconds; so whatever comes in that time goes into the next one together (group
-commit). An attempt that couldn't be filed is kept and tried again; nobody who waits is left without an answer.
+commit). Where the disk is quick, that alone would make a transaction of every call. So attempts that have ended, which
+nobody waits for, gather for a while; and reservations for a moment, when several came together before. An attempt that
+couldn't be filed is kept and tried again; nobody who waits is left without an answer.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("barechat")
 
+_ENTRIES_GATHER_S = 0.05
+_HOLDS_GATHER_S = 0.005
 _AGAIN_S = 0.05  # how often to look whether another process has made room
 _AFTER_FAULT_S = 1.0
 _WARN_EVERY_S = 60.0
@@ -68,6 +72,8 @@ class Writer:
         self._locked_s = locked_s
         self._pid = os.getpid()
         self._inbox: queue.SimpleQueue[Asked | Entry | None] = queue.SimpleQueue()
+        self._hurry = threading.Event()  # somebody waits for an answer
+        self._is_busy = False  # several waited for the last one
         self._thread: threading.Thread | None = None
         self._starting = threading.RLock()  # again, since garbage may be collected in here, and close a forgotten call
         self._turn = Turn(self._close)
@@ -80,6 +86,8 @@ class Writer:
     def put(self, item: Asked | Entry | None) -> None:
         """Take an order: an entry is filed, an `Asked` is answered, and None ends the thread once all is done."""
         self._inbox.put(item)
+        if not isinstance(item, Entry):
+            self._hurry.set()
         with self._starting:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="barechat-ledger", daemon=True)
@@ -156,10 +164,16 @@ class Writer:
         items: list[Asked | Entry | None] = []
         try:
             items.append(self._inbox.get(timeout=pause_s))
+            if isinstance(items[0], Entry) and not self._waiting:  # for what it may free
+                self._hurry.wait(_ENTRIES_GATHER_S)
+            if self._is_busy:
+                time.sleep(_HOLDS_GATHER_S)
+            self._hurry.clear()  # first, so that what comes from now on is either taken or hurries the next turn
             while len(items) < _MOST_AT_ONCE:
                 items.append(self._inbox.get_nowait())
         except queue.Empty:
             pass
+        self._is_busy = sum(isinstance(item, Asked) for item in items) > 1
         return items
 
     def _perform(self, store: Store, orders: list[Asked | Entry]) -> None:
