@@ -22,7 +22,7 @@ FLOORS = {
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing", "shapes", "options"), 2),
     **dict.fromkeys(("drive", "transport", "ledger", "parsing"), 3),
     **dict.fromkeys(("client", "async_client", "streams", "files", "session_file"), 4),
-    **dict.fromkeys(("session", "conversation", "guide"), 5),
+    **dict.fromkeys(("session", "conversation", "guide", "bulk"), 5),
     **dict.fromkeys(("cli", "pytest_plugin"), 6),
 }
 STARTS_THE_SIMULATOR = {"cli", "pytest_plugin"}
@@ -74,7 +74,7 @@ TOUCHES: dict[str, set[str]] = {
     "money.meter": {"os", "threading"},  # a lock that survives a fork
     "money.prices": {"pathlib"},  # its table, and the caller's
 }
-FREE_ROOMS = {"transport", "ledger", "cli", "simulator"}
+FREE_ROOMS = {"transport", "ledger", "bulk", "cli", "simulator"}
 
 
 @dataclass(frozen=True)

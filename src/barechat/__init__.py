@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from barechat.async_client import AsyncClient
+    from barechat.bulk.results import BulkResult
     from barechat.client import Client
     from barechat.errors import (
         AnswerFiltered,
@@ -72,6 +73,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "barechat.async_client": ("AsyncClient",),
+    "barechat.bulk.results": ("BulkResult",),
     "barechat.client": ("Client",),
     "barechat.errors": (
         "AnswerFiltered",
@@ -143,6 +145,7 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "BarechatError",
     "Budget",
     "BudgetExceeded",
+    "BulkResult",
     "Caps",
     "ChatSession",
     "ChatStream",

@@ -15,8 +15,9 @@ import msgspec
 from barechat.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from typing import IO
 
 _ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 
@@ -47,41 +48,51 @@ def write_messages(path: Path, messages: Sequence[dict[str, Any]]) -> None:
     Raises:
         ConfigurationError: it can't be written; it is as it was.
     """
-    made = path.with_name(f".{path.name}.{os.getpid()}.new")
     lines = ",\n".join(msgspec.json.encode(message).decode() for message in messages)
     try:
-        with contextlib.suppress(FileNotFoundError):
-            made.unlink()
-        with os.fdopen(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-            file.write(f"[\n{lines}\n]\n")
+        with replaced(path, 0o600) as file:
+            file.write(f"[\n{lines}\n]\n".encode())
+    except OSError as error:
+        raise ConfigurationError(f"the session {path} can't be written: {error.strerror or error}") from error
+
+
+@contextlib.contextmanager
+def replaced(path: Path, mode: int) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` in one step at the end, or never if something is raised meanwhile."""
+    made = path.with_name(f".{path.name}.{os.getpid()}.new")
+    with contextlib.suppress(FileNotFoundError):
+        made.unlink()
+    try:
+        with os.fdopen(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, mode), "wb") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         made.replace(path)
         _sync(path.parent)
-    except OSError as error:
+    except BaseException:
         with contextlib.suppress(OSError):
             made.unlink()
-        raise ConfigurationError(f"the session {path} can't be written: {error.strerror or error}") from error
+        raise
 
 
 class Hold:
-    """The right to write a session's file, until it is let go, or the process ends in whatever way.
+    """The right to write a file, a session's or some other's, until it is let go or the process ends in whatever way.
 
     Raises:
-        ConfigurationError: another session holds it, or the file beside it that says so can't be made.
+        ConfigurationError: somebody else holds it, or the file beside it that says so can't be made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, what: str = "session") -> None:
         lock = path.with_name(f".{path.name}.lock")
         try:
             self._descriptor: int | None = os.open(lock, os.O_CREAT | os.O_RDWR, 0o600)
         except OSError as error:
-            raise ConfigurationError(f"the session {path} can't be held: {error.strerror or error}") from error
+            raise ConfigurationError(f"the {what} {path} can't be held: {error.strerror or error}") from error
         self._pid = os.getpid()
         if not _locked(self._descriptor):
             os.close(self._descriptor)
             self._descriptor = None
-            raise ConfigurationError(f"the session {path} is open elsewhere: close it there, or name another file")
+            raise ConfigurationError(f"the {what} {path} is open elsewhere: close it there, or name another file")
 
     @property
     def is_ours(self) -> bool:

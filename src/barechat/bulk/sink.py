@@ -1,0 +1,153 @@
+"""Where do a bulk run's results go, and which requests are done? One line a request, appended as it ends.
+
+Done means that its line is in the file. A kill leaves at most a torn last line, which the next opening cuts off; a line
+that another has taken the place of goes when the file is opened or closed, by writing the file anew beside it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from array import array
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from barechat.bulk.hashes import Hashes, hash_of
+from barechat.bulk.results import Line
+from barechat.errors import ConfigurationError
+from barechat.session_file import Hold, replaced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import IO
+
+    from barechat.bulk.requests import BulkRequest
+
+_read = msgspec.json.Decoder(Line).decode
+
+
+class Sink:
+    """An output file, held by one run at a time.
+
+    retry_failed: whether the lines of errors go when it is opened, so that their requests count as not done.
+
+    Raises:
+        ConfigurationError: another run holds it, it isn't an output of a bulk run, or it can't be written.
+    """
+
+    def __init__(self, path: Path, *, retry_failed: bool = False) -> None:
+        self.path = path
+        self._keys = Hashes()  # by the names' hashes
+        self._is_stale = False  # some line is to go
+        self._descriptor: int | None = None
+        self._hold = Hold(path, "output")
+        try:
+            with self._faults():
+                self._open(retry_failed=retry_failed)
+        except BaseException:
+            self._hold.release()
+            raise
+
+    def key_of(self, request: BulkRequest) -> int | None:
+        """Return the key of the line that stands for a request's name; None without one."""
+        return self._keys.get(request.name_hash)
+
+    def write(self, request: BulkRequest, line: bytes) -> None:
+        """Append a request's line; an older one of the same name is to go."""
+        if self._keys.get(request.name_hash) is not None:
+            self._is_stale = True
+        self._keys.put(request.name_hash, request.key)
+        assert self._descriptor is not None  # noqa: S101 - it is open
+        with self._faults():
+            while line:
+                line = line[os.write(self._descriptor, line) :]
+
+    def close(self, places: Hashes | None = None) -> None:
+        """Wait for the disk, drop the lines that are to go, put the others into the order of `places`, and let go.
+
+        `places` has each name's place; lines of other names come last. Doing so twice is fine.
+        """
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is None:
+            return
+        try:
+            with self._faults():
+                os.fsync(descriptor)
+                os.close(descriptor)
+                if places is not None or self._is_stale:
+                    self._rewrite(places)
+        finally:
+            self._hold.release()
+
+    def _open(self, *, retry_failed: bool) -> None:
+        self._descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o666)
+        try:
+            whole = self._scan(retry_failed=retry_failed)
+            os.ftruncate(self._descriptor, whole)
+            if self._is_stale:
+                self._rewrite(None)
+                os.close(self._descriptor)
+                self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _scan(self, *, retry_failed: bool) -> int:
+        """Learn what is done; return where the last whole line ends."""
+        whole = 0
+        with self.path.open("rb") as file:
+            for number, text in enumerate(file, 1):
+                if not text.endswith(b"\n"):
+                    break  # torn by a kill
+                whole += len(text)
+                self._learn(text, number, retry_failed=retry_failed)
+        return whole
+
+    def _learn(self, text: bytes, number: int, *, retry_failed: bool) -> None:
+        try:
+            line = _read(text)
+            name, key = hash_of(line.custom_id.encode()), line.key
+        except (msgspec.DecodeError, ValueError) as error:
+            said = f"line {number} of {self.path} is not of a bulk run ({error}); name another output"
+            raise ConfigurationError(said) from error
+        if self._keys.get(name) is not None:
+            self._is_stale = True
+            self._keys.drop(name)
+        if line.error is not None and retry_failed:
+            self._is_stale = True
+            return
+        self._keys.put(name, key)
+
+    def _rewrite(self, places: Hashes | None) -> None:
+        """Write the file anew with the lines that count, in the order of `places`."""
+        with self.path.open("rb") as old, replaced(self.path, self.path.stat().st_mode & 0o777) as new:
+            for start, length in self._order(old, places):
+                old.seek(start)
+                new.write(old.read(length))
+        self._is_stale = False
+
+    def _order(self, old: IO[bytes], places: Hashes | None) -> Iterator[tuple[int, int]]:
+        """Yield where each line that counts begins, and its length."""
+        starts, lengths, ranks = array("Q"), array("Q"), array("Q")
+        start, last = 0, 2**63
+        for text in old:
+            line = _read(text)
+            name = hash_of(line.custom_id.encode())
+            if self._keys.get(name) == line.key:
+                starts.append(start)
+                lengths.append(len(text))
+                place = None if places is None else places.get(name)
+                ranks.append(last + len(ranks) if place is None else place)
+            start += len(text)
+        for number in sorted(range(len(starts)), key=ranks.__getitem__):
+            yield starts[number], lengths[number]
+
+    @contextlib.contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            said = f"the output {self.path} can't be written: {error.strerror or error}"
+            raise ConfigurationError(said) from error
