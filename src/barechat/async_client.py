@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+import os
+from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from barechat.client import SENSES, BaseClient
@@ -21,6 +22,7 @@ from barechat.wire import request as wire
 from barechat.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
+    from barechat.bulk.run import AsyncBulkRun
     from barechat.transport.asynchronous import AsyncTransport
 
 T = TypeVar("T")
@@ -112,6 +114,43 @@ class AsyncClient(BaseClient):
         from barechat.parsing import parse_async  # noqa: PLC0415 - it takes a while, and few need it
 
         return await parse_async(self.chat, messages, into, max_tries, strict, {**options, "model": model})
+
+    def bulk(
+        self,
+        requests: Iterable[Any] | AsyncIterable[Any],
+        *,
+        model: str | None = None,
+        output: str | os.PathLike[str] | None = None,
+        ordered: bool = False,
+        retry_failed: bool = False,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        concurrency: int | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> AsyncBulkRun:
+        """Same as Client.bulk, for `async with` and `async for`."""
+        from barechat.bulk.run import AsyncBulkRun, Plan  # noqa: PLC0415 - few need it, and it stands above this file
+
+        plan = Plan(
+            requests=requests,
+            output=output,
+            ordered=ordered,
+            retry_failed=retry_failed,
+            rpm=rpm,
+            tpm=tpm,
+            concurrency=concurrency,
+            timeouts=timeouts,
+            retry=retry,
+            tags=tags,
+            headers=headers,
+            parameters=self._defaults(model, parameters, extra, headers),
+        )
+        return AsyncBulkRun(self, plan)
 
     async def close(self) -> None:
         """Same as Client.close, awaited. It ends the calls and closes the connections of the running event loop."""

@@ -8,7 +8,7 @@ import random
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, TypeVar, Unpack, overload
 
 from barechat import settings
@@ -32,12 +32,15 @@ from barechat.wire.retry import RetryPolicy, budget_of
 from barechat.wire.trace import Trace, Tracer
 
 if TYPE_CHECKING:
+    from barechat.bulk.run import BulkRun
     from barechat.ledger.ledger import Ledger
     from barechat.transport.blocking import BlockingTransport
 
 T = TypeVar("T")
 
 _noise = random.SystemRandom()  # not random's own generator, which a fork would copy into step
+
+_ANY_MODEL = "any"  # for requests that each bring theirs
 
 SENSES = Senses(
     clock=time.monotonic,
@@ -126,8 +129,9 @@ class BaseClient:
         self._prices = (prices or Prices.default()).with_aliases(price_as or {})
         self._origin = Origin(budget_of(self._endpoint.base))
         self._cost = CostTracker(self._prices)
-        self._running: set[Any] = set()  # drives
-        self._transport = self._made_transport(verify, cert, proxy)
+        self._running: set[Any] = set()  # drives, and bulk runs
+        self._network = verify, cert, proxy
+        self._transport = self._made_transport(*self._network)
 
     @classmethod
     def azure(
@@ -224,6 +228,18 @@ class BaseClient:
             streamed=streamed,
             ask_usage=not self._origin.refuses_usage_option,
         )
+
+    def _defaults(
+        self,
+        model: str | None,
+        parameters: Mapping[str, Any],
+        extra: Mapping[str, Any] | None,
+        headers: Mapping[str, str] | None,
+    ) -> dict[str, Any]:
+        """Return the checked parameters of requests whose messages are yet to come."""
+        request = self._request("JSON", model or _ANY_MODEL, parameters, extra, headers, streamed=False)
+        found = {name: value for name, value in request.payload.items() if name != "messages"}
+        return found if model is not None else {name: value for name, value in found.items() if name != "model"}
 
     def _call(
         self,
@@ -379,6 +395,61 @@ class Client(BaseClient):
         from barechat.parsing import parse  # noqa: PLC0415 - it takes a while, and few need it
 
         return parse(self.chat, messages, into, max_tries, strict, {**options, "model": model})
+
+    def bulk(
+        self,
+        requests: Iterable[Any] | AsyncIterable[Any],
+        *,
+        model: str | None = None,
+        output: str | os.PathLike[str] | None = None,
+        ordered: bool = False,
+        retry_failed: bool = False,
+        rpm: float | None = None,
+        tpm: float | None = None,
+        concurrency: int | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **parameters: Unpack[Parameters],
+    ) -> BulkRun:
+        """Answer many requests as fast as the limits allow; iterate over what this returns for their results.
+
+        requests: any iterable, read as it is needed, of strings (a user message each), lists of messages, dicts as
+            `call` takes them, or dicts of the Batch API (`custom_id`, `body`). Names are "line-1", … by default. An
+            iterable that takes its time should be an async one.
+        model, extra, parameters: for the requests that don't bring their own.
+        output: a JSONL file that gets a line for each request as it ends. What has a line there, under the same name
+            and with the same body, is not sent again, nor among the results: so a run that was killed goes on.
+        ordered: whether the output's lines are put into the requests' order at the end.
+        retry_failed: whether what has an error there is sent again.
+        rpm, tpm, concurrency: ceilings for requests and tokens a minute, and for requests under way; below them the
+            run follows what the server says of its limits, and how it bears up.
+        retry: by default up to eight tries.
+
+        Raises:
+            ParameterError, ConfigurationError: refused before anything was sent. While iterating, what ends a run
+            before its requests do, once those under way have ended: BudgetExceeded, AuthenticationFailed,
+            QuotaExhausted, ConfigurationError. All else is the `error` of a result.
+        """
+        from barechat.bulk.run import Plan, blocking_run  # noqa: PLC0415 - few need it, and it stands above this file
+
+        plan = Plan(
+            requests=requests,
+            output=output,
+            ordered=ordered,
+            retry_failed=retry_failed,
+            rpm=rpm,
+            tpm=tpm,
+            concurrency=concurrency,
+            timeouts=timeouts,
+            retry=retry,
+            tags=tags,
+            headers=headers,
+            parameters=self._defaults(model, parameters, extra, headers),
+        )
+        return blocking_run(self, plan)
 
     def close(self) -> None:
         """End the calls that are running, as closing their streams would, and close all connections.

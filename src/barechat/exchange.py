@@ -348,6 +348,7 @@ class _Exchange:
         error.retry_after_s = server_delay_s(this.headers, self._senses.epoch())
         fold = self._receipt.fold
         failure = Failure(error, this.headers, self._receipt.limits, output_begun=fold is not None and fold.begun)
+        self._receipt.failure = failure
         asks_again = self._takes_usage_option_back(failure)
         wait_s = 0.0 if asks_again else self._delay_s(failure)
         self._file(this, Outcome(type(error).__name__, str(error), error.code, wait_s))

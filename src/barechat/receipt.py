@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from barechat.settings import Caps, Timeouts
     from barechat.wire.chunks import Fold
     from barechat.wire.request import Endpoint, Request
-    from barechat.wire.retry import RetryBudget, RetryPolicy
+    from barechat.wire.retry import Failure, RetryBudget, RetryPolicy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +57,7 @@ class Receipt:
         self.fold: Fold | None = None  # of a stream, as far as it has come
         self.whole: dict[str, Any] | None = None  # a whole reply's object
         self.limits = RateLimits()
+        self.failure: Failure | None = None  # of the last attempt that failed
         self.reply: Reply | None = None
 
     @property

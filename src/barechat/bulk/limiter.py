@@ -72,8 +72,8 @@ class Limiter:
         self.running += 1
         return Ticket(now, self.requests.take(1, now), self.tokens.take(tokens, now))
 
-    def drop(self, _: Ticket) -> None:
-        """Note that a request ended of which nobody knows what the server thinks, as one that wasn't sent."""
+    def drop(self) -> None:
+        """Note that a request ended that says nothing of the server: its own fault, or it wasn't sent."""
         self.running -= 1
 
     def succeed(self, ticket: Ticket, limits: RateLimits) -> None:
@@ -96,13 +96,13 @@ class Limiter:
         self._paused_until = max(self._paused_until, now + (_PAUSE_S if retry_after_s is None else retry_after_s))
 
     def fail(self, ticket: Ticket, now: float, *, is_overload: bool) -> None:
-        """Note another failure: of a server that is overloaded or out of reach, or of this one request."""
+        """Note that the server failed, by an overload or otherwise."""
         self.running -= 1
-        if not is_overload:
-            return
-        self._cut(ticket, _CUT, now)
+        if is_overload:
+            self._cut(ticket, _CUT, now)
         self._failures += 1
         if self._failures >= _SILENT_FAILURES and ticket.at >= self._paused_until:
+            self._is_slow_start = False
             self._paused_until = now + min(2.0**self._pauses, _LONGEST_PAUSE_S)
             self._pauses += 1
             self._window = 1.0

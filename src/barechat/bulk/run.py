@@ -1,0 +1,243 @@
+"""How is a bulk run read? `AsyncBulkRun`, and `BulkRun`, which drives one on a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from barechat.async_client import AsyncClient
+from barechat.bulk.limiter import Limiter
+from barechat.bulk.requests import BadLine, BulkRequest, Reader
+from barechat.bulk.runner import PATIENT, Policies, Runner
+from barechat.bulk.sink import Sink
+from barechat.client import SENSES
+from barechat.errors import ParameterError
+from barechat.parameters import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from barechat.bulk.progress import Progress
+    from barechat.bulk.results import BulkResult
+    from barechat.client import Client
+    from barechat.settings import Timeouts
+    from barechat.wire.retry import RetryPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a bulk run was asked for."""
+
+    requests: Iterable[Any] | AsyncIterable[Any]
+    output: Any = None
+    ordered: bool = False
+    retry_failed: bool = False
+    rpm: float | None = None
+    tpm: float | None = None
+    concurrency: int | None = None
+    timeouts: Timeouts | None = None
+    retry: RetryPolicy | None = None
+    tags: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("rpm", "tpm", "concurrency"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or value <= 0):
+                raise ParameterError(f"{name} must be a number above 0, or None, not {shown(value)}", param=name)
+        if isinstance(self.requests, str | bytes) or not isinstance(self.requests, Iterable | AsyncIterable):
+            raise ParameterError(f"requests must be an iterable, not {shown(self.requests)}", param="requests")
+
+
+class AsyncBulkRun:
+    """Same as BulkRun, for `async with` and `async for`. It begins when it is first asked for a result."""
+
+    def __init__(self, client: AsyncClient, plan: Plan) -> None:
+        self._plan = plan
+        self._sink = None if plan.output is None else Sink(Path(plan.output), retry_failed=plan.retry_failed)
+        limiter = Limiter(
+            rpm=plan.rpm,
+            tpm=plan.tpm,
+            concurrency=None if plan.concurrency is None else max(1, int(plan.concurrency)),
+            now=SENSES.clock(),
+        )
+        policies = Policies(timeouts=plan.timeouts, retry=plan.retry or PATIENT, tags=plan.tags, headers=plan.headers)
+        self.runner = Runner(client, _items(plan), limiter, policies, self._sink)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self.runner.progress
+
+    def stop(self) -> None:
+        """Start no more requests; the results of those under way still come."""
+        self.runner.stop()
+
+    async def close(self) -> None:
+        """End it where it stands, and wait for the disk."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.gather(self._task, return_exceptions=True)
+        if self._sink is not None:
+            self._sink.close(self.runner.names.places if self._plan.ordered else None)
+
+    async def take(self) -> list[BulkResult]:
+        """Return the results that have come, at least one; none at the end.
+
+        Raises:
+            BarechatError: the run was stopped by it, before its requests ended.
+        """
+        self._task = self._task or asyncio.create_task(self._run())
+        results = self.runner.results
+        while not results and not self._task.done():
+            await self._news()
+        taken = list(results)
+        results.clear()
+        self.runner.wake()
+        if not taken:
+            await self._task
+            if self.progress.stopped is not None:
+                raise self.progress.stopped
+        return taken
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def __aiter__(self) -> AsyncIterator[BulkResult]:
+        try:
+            while results := await self.take():
+                for result in results:
+                    yield result
+        finally:
+            await self.close()
+
+    async def _run(self) -> None:
+        try:
+            await self.runner.run()
+        finally:
+            self.runner.came.set()
+
+    async def _news(self) -> None:
+        self.runner.came.clear()
+        await self.runner.came.wait()
+
+
+class BulkRun:
+    """The results of a bulk run, in the order in which they come. Iterate over it once; closing it ends all requests.
+
+    It runs on a thread of its own, from the first result that is asked for, and waits when results aren't taken.
+
+        with client.bulk(prompts, model="gpt-4o-mini", output="replies.jsonl") as run:
+            for result in run:
+                print(result.custom_id, result.text or result.error)
+    """
+
+    def __init__(self, run: AsyncBulkRun, client: AsyncClient, running: set[Any]) -> None:
+        self._run = run
+        self._client = client
+        self._running = running
+        self._results: deque[BulkResult] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is."""
+        return self._run.progress
+
+    def stop(self) -> None:
+        """Start no more requests; the results of those under way still come."""
+        if self._loop is None:
+            self._run.stop()
+        else:
+            self._loop.call_soon_threadsafe(self._run.stop)
+
+    def close(self) -> None:
+        """End it where it stands, and wait for the disk. Doing so twice is fine."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._results.clear()
+        self._running.discard(self)
+        if self._loop is None or self._thread is None:
+            asyncio.run(self._run.close())  # it hasn't begun: there is only the output to let go of
+            return
+        self._ask(self._end)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> BulkResult:
+        if not self._results and not self._is_closed:
+            self._begin()
+            try:
+                self._results.extend(self._ask(self._run.take))
+            finally:
+                if not self._results:
+                    self.close()
+        if not self._results:
+            raise StopIteration
+        return self._results.popleft()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_is_closed", True):
+            self.close()
+
+    def _begin(self) -> None:
+        if self._thread is None:
+            self._loop = asyncio.new_event_loop()
+            self._thread = threading.Thread(target=self._loop.run_forever, name="barechat-bulk", daemon=True)
+            self._thread.start()
+            self._running.add(self)
+
+    def _ask(self, what: Callable[[], Any]) -> Any:
+        assert self._loop is not None  # noqa: S101 - it has begun
+        return asyncio.run_coroutine_threadsafe(what(), self._loop).result()
+
+    async def _end(self) -> None:
+        await self._run.close()
+        await self._client.close()
+
+
+async def _items(plan: Plan) -> AsyncIterator[BulkRequest | BadLine]:
+    """Yield a plan's requests, read one by one; what has been read already passes as it is."""
+    reader, number = Reader(parameters=plan.parameters), 0
+    if isinstance(plan.requests, AsyncIterable):
+        async for given in plan.requests:
+            number += 1
+            yield given if isinstance(given, BulkRequest | BadLine) else reader.read(given, number)
+    else:
+        for given in plan.requests:
+            number += 1
+            yield given if isinstance(given, BulkRequest | BadLine) else reader.read(given, number)
+
+
+def blocking_run(client: Client, plan: Plan) -> BulkRun:
+    """Return a run of a blocking client: with its policies, ledger and budgets, and counted with its own calls."""
+    twin = object.__new__(AsyncClient)
+    twin.__dict__.update(vars(client))
+    twin._running = set()
+    twin._transport = twin._made_transport(*twin._network)
+    return BulkRun(AsyncBulkRun(twin, plan), twin, client._running)  # noqa: SLF001 - closing the client closes its runs
