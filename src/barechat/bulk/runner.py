@@ -105,6 +105,7 @@ class Runner:
         self._news = asyncio.Event()
         self._is_stopping = self._is_short = self._is_over = False
         self._fault: BaseException | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None  # once it runs
         self._learned = [0.0, 0.0, 0.0, 0.0]  # body bytes and their tokens, replies and their tokens
 
     def stop(self, why: BarechatError | None = None) -> None:
@@ -113,12 +114,18 @@ class Runner:
         self.progress.stopped = self.progress.stopped or why
         self._news.set()
 
+    def close(self) -> None:
+        """Stop, since the client is being closed, and every call of it with it."""
+        self.stop(BarechatError("the bulk run was closed before its end, with its client"))
+
     def wake(self) -> None:
         """Note that results have been taken."""
         self._news.set()
 
     async def run(self) -> None:
         """Run to the end of the requests, or until stopped."""
+        self.loop = asyncio.get_running_loop()
+        self._client._running.add(self)  # noqa: SLF001 - the runner is the client's own engine
         try:
             while not self._is_stopping:
                 item = await self._next()
@@ -128,6 +135,7 @@ class Runner:
             while self._tasks:
                 await self._wait(None)
         finally:
+            self._client._running.discard(self)  # noqa: SLF001 - as above
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -226,7 +234,7 @@ class Runner:
 
     def _seal(self, request: BulkRequest) -> None:
         try:
-            sealed = wire.seal(self._client._endpoint, request.body, self._policies.headers, streamed=False)  # noqa: SLF001 - it is the client's own engine
+            sealed = wire.seal(self._client._endpoint, request.body, self._policies.headers, streamed=False)  # noqa: SLF001 - as above
         except ParameterError as error:
             self._refuse(BadLine(line=request.line, custom_id=request.custom_id, error=error))
         else:
