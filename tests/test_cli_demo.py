@@ -50,13 +50,18 @@ def shown() -> str:
         r"  │ try 2: 503 server_is_overloaded; trying again in [01]\.\d s",
         r"  │ A keeper lit the lamp each night, .*",
         r"    gpt-4o-mini-2024-07-18 · .* exact · 3 attempts",
-        r"5\. See what a bad key brings",
+        r"5\. Have an answer as a value of a type",
+        r"  │ [A-Z].* (True|False)",
+        r"6\. Keep to a budget, and a ledger",
+        r"  │ after \d+ calls: the call can cost up to \$0\.000\d+, and the budget of.*",
+        r"  │ gpt-4o-mini-2024-07-18: \d+ calls, \$0\.0000\d+",
+        r"7\. See what a bad key brings",
         r"  │ AuthenticationFailed: the server answered 401 \(invalid_api_key\): .*",
-        r"6\. Sum up what it cost",
-        r"  │ calls          8",
+        r"8\. Sum up what it cost",
+        r"  │ calls          9",
         r"  │ total cost     \$0\.\d+",
         r"  │ not exact      \$0\.00",
-        r"All six steps came out as they should, in .* s\.",
+        r"All 8 steps came out as they should, in .* s\.",
     ],
 )
 def test_the_demo_shows(line: str, shown: str) -> None:
@@ -69,7 +74,16 @@ def test_the_demo_is_plain_text_of_80_columns_without_a_terminal(shown: str) -> 
 
 
 def test_the_lines_that_it_shows_are_those_that_it_runs(shown: str) -> None:
-    for step in (steps.call, steps.converse, steps.set_parameters, steps.stream, steps.fail, steps.sum_up):
+    for step in (
+        steps.call,
+        steps.converse,
+        steps.set_parameters,
+        steps.stream,
+        steps.parse,
+        steps.keep_to_a_budget,
+        steps.fail,
+        steps.sum_up,
+    ):
         lines = steps.lines_of(step)
         assert lines
         assert "return" not in lines
@@ -93,7 +107,7 @@ def test_live_runs_the_same_against_the_environments_server(simulator: Simulator
     assert f"Live, against {simulator.url}" in result.stdout
     assert "Nothing fails there on purpose" in result.stdout
     assert "AuthenticationFailed" in result.stdout
-    assert len(simulator.requests) == 9
+    assert len(simulator.requests) == 10
 
 
 def test_live_without_a_key_says_so() -> None:

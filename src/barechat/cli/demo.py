@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ SCENARIO = Path(__file__).with_name("demo.toml")
 
 _KEY = "sk-anything"
 _WIDTH = 80
-_CALLS = 8
+_CALLS = 9
 
 
 @click.command()
@@ -36,9 +37,9 @@ _CALLS = 8
 def demo(live: bool, model: str) -> int:
     """Show every main job, against a simulator with faults.
 
-    A call, a chat, parameters, a stream through faults, an error, and the bill, with the lines of Python for each. It
-    needs no key and no network: it starts a simulator on this machine, which fails on purpose, and stops it at the
-    end. It exits with 1 if a step doesn't come out as it should.
+    A call, a chat, parameters, a stream through faults, a typed answer, a budget, an error, and the bill, with the
+    lines of Python for each. It needs no key and no network: it starts a simulator on this machine, which fails on
+    purpose, and stops it at the end. It exits with 1 if a step doesn't come out as it should.
     """
     from rich.console import Console  # noqa: PLC0415 - for a quick `barechat --help`
 
@@ -66,7 +67,7 @@ class StepFailedError(Exception):
 
 
 class Tour:
-    """The six steps, each shown, run and checked."""
+    """The eight steps, each shown, run and checked."""
 
     def __init__(self, console: Console, key: str | None, url: str | None, model: str, *, has_faults: bool) -> None:
         self._console = console
@@ -84,7 +85,8 @@ class Tour:
         self._console.print("\n".join(opening), style="dim")
         self._console.print()
         self._show_code(
-            "from barechat import Attempt, BarechatError, ChatSession\nfrom barechat import Client, RetryPolicy"
+            "from dataclasses import dataclass\n\nfrom barechat import Attempt, BarechatError, Budget, BudgetExceeded\n"
+            "from barechat import ChatSession, Client, Ledger, RetryPolicy"
         )
         try:
             self._steps()
@@ -94,7 +96,7 @@ class Tour:
             return 1
         self._console.print()
         self._console.print(
-            f"All six steps came out as they should, in {time.monotonic() - started:.1f} s.", style="bold"
+            f"All {self._number} steps came out as they should, in {time.monotonic() - started:.1f} s.", style="bold"
         )
         self._console.print('Next: barechat ask "Hello?" --wire, or barechat sim for your own program.')
         return 0
@@ -115,6 +117,15 @@ class Tour:
             reply, printed = self._step(steps.stream, client, self._model)
             self._check_stream(reply, printed)
             self._bill(reply)
+            reply, _ = self._step(steps.parse, client, self._model)
+            self._check_answer(reply)
+            self._bill(reply)
+            if self._has_faults:  # a live server's model may have no price, and then no budget holds
+                with tempfile.TemporaryDirectory() as folder:
+                    fitted, printed = self._step(
+                        steps.keep_to_a_budget, self._key, self._url, self._model, Path(folder)
+                    )
+                self._check_budget(fitted, printed)
             _, printed = self._step(steps.fail, self._url, self._model)
             self._check_failure(printed)
             self._step(steps.sum_up, client)
@@ -189,6 +200,10 @@ class Tour:
         _expect(waited_s >= 1, f"Retry-After: 1 was followed by a wait of {waited_s:.1f} s")
         seen = re.findall(r"^try \d: (\d+)", printed, re.MULTILINE)
         _expect(seen == ["429", "503"], f"the retries that were seen are {seen}, not a 429 and a 503")
+
+    def _check_budget(self, fitted: int, printed: str) -> None:
+        _expect(fitted >= 1, "no call fitted into the budget")
+        _expect(f"{fitted} calls, $0.0000" in printed, f"the ledger says {printed.splitlines()[-1]}")
 
     def _check_failure(self, printed: str) -> None:
         _expect("sk-bad-key" not in printed, "the error shows the key")

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import inspect
 import textwrap
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from barechat import BarechatError, ChatSession, Client, RetryPolicy
+from barechat import BarechatError, Budget, BudgetExceeded, ChatSession, Client, Ledger, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from barechat import Attempt, Reply
 
@@ -61,6 +63,36 @@ def stream(client: Client, model: str) -> Reply:
         for text in story:
             print(text, end="", flush=True)
     return story.reply
+
+
+def parse(client: Client, model: str) -> Reply:
+    """Have an answer as a value of a type."""
+
+    @dataclass
+    class City:
+        name: str
+        is_capital: bool
+
+    city = client.parse("A city?", into=City, model=model)
+    print(city.value.name, city.value.is_capital)
+    return city.reply
+
+
+def keep_to_a_budget(key: str | None, url: str | None, model: str, folder: Path) -> int:
+    """Keep to a budget, and a ledger."""
+    fitted, budget = 0, Budget("0.0002", per="day")
+    with Ledger(folder / "ledger.db") as ledger:
+        client = Client(key, url, ledger=ledger, budget=budget)
+        try:
+            while True:
+                client.chat("A colour?", model=model, max_completion_tokens=9)
+                fitted += 1
+        except BudgetExceeded as error:
+            print(f"after {fitted} calls: {error}")
+        client.close()
+        for line in ledger.spending(by="model"):
+            print(f"{line.name}: {line.answered} calls, ${line.cost}")
+    return fitted
 
 
 def fail(url: str | None, model: str) -> None:

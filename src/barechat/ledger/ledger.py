@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from barechat.errors import ConfigurationError, DeadlineExceeded
 from barechat.ledger import reads, repricing
@@ -53,6 +53,12 @@ class Ledger:
             opened(self.path, locked_s).close()  # its faults are told here, and not in the middle of a call
         self._writers: dict[int, Writer] = {}  # by the process that made it
         weakref.finalize(self, _stop, self._writers)  # at the program's end at the latest
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def __repr__(self) -> str:
         return f"Ledger({self.path!r})"
