@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench import simulator
+from bench import ledger, simulator
 from bench.results import Results, Row, machine, table, versions, write
 
 # name: what measures it, given the number of runs
-_WORKLOADS: Final[dict[str, Callable[[int], list[Row]]]] = {"simulator": simulator.measure}
+_WORKLOADS: Final[dict[str, Callable[[int], list[Row]]]] = {"ledger": ledger.measure, "simulator": simulator.measure}
 _RESULTS: Final = Path(__file__).parent / "results"
 _RUNS: Final = 5
 
