@@ -13,7 +13,14 @@ from pictures import PDF, PNG, WAV
 ROOT = Path(__file__).parent.parent
 EXAMPLES = {
     f"{page} {number}": example
-    for page in ("README.md", "docs/conversations.md", "docs/files.md", "docs/money.md", "docs/tools.md")
+    for page in (
+        "README.md",
+        "docs/bulk.md",
+        "docs/conversations.md",
+        "docs/files.md",
+        "docs/money.md",
+        "docs/tools.md",
+    )
     for number, example in enumerate(
         re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL), 1
     )

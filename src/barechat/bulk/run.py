@@ -38,6 +38,7 @@ class Plan:
     output: Any = None
     ordered: bool = False
     retry_failed: bool = False
+    is_dry: bool = False
     rpm: float | None = None
     tpm: float | None = None
     concurrency: int | None = None
@@ -61,7 +62,9 @@ class AsyncBulkRun:
 
     def __init__(self, client: AsyncClient, plan: Plan) -> None:
         self._plan = plan
-        self._sink = None if plan.output is None else Sink(Path(plan.output), retry_failed=plan.retry_failed)
+        self._sink = (
+            None if plan.output is None else Sink(Path(plan.output), retry_failed=plan.retry_failed, is_dry=plan.is_dry)
+        )
         limiter = Limiter(
             rpm=plan.rpm,
             tpm=plan.tpm,
@@ -80,6 +83,10 @@ class AsyncBulkRun:
     def stop(self) -> None:
         """Start no more requests; the results of those under way still come."""
         self.runner.stop()
+
+    def rest(self) -> AsyncIterator[BulkRequest | BadLine]:
+        """Yield what is left of the requests: after the end, or instead of sending any."""
+        return self.runner.rest()
 
     async def close(self) -> None:
         """End it where it stands, and wait for the disk."""

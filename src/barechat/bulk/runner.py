@@ -142,13 +142,12 @@ class Runner:
         if self._fault is not None:
             raise self._fault
 
-    async def rest(self) -> AsyncIterator[BulkRequest]:
+    async def rest(self) -> AsyncIterator[BulkRequest | BadLine]:
         """Yield what remains of the requests: those that were begun, and those that haven't come yet."""
         for item in [*self._ready, *(item for _, _, item in self._later)]:
             yield item.request
         while (request := await self._unrecorded()) is not None:
-            if isinstance(request, BulkRequest):
-                yield request
+            yield request
 
     async def _start(self, item: _Item | None) -> None:
         """Start a request if it may be now, or wait for news."""

@@ -32,16 +32,22 @@ class Sink:
     """An output file, held by one run at a time.
 
     retry_failed: whether the lines of errors go when it is opened, so that their requests count as not done.
+    is_dry: whether it is only looked at: it is neither held nor written.
 
     Raises:
         ConfigurationError: another run holds it, it isn't an output of a bulk run, or it can't be written.
     """
 
-    def __init__(self, path: Path, *, retry_failed: bool = False) -> None:
+    def __init__(self, path: Path, *, retry_failed: bool = False, is_dry: bool = False) -> None:
         self.path = path
         self._keys = Hashes()  # by the names' hashes
         self._is_stale = False  # some line is to go
         self._descriptor: int | None = None
+        if is_dry:
+            with self._faults():
+                if path.exists():
+                    self._scan(retry_failed=retry_failed)
+            return
         self._hold = Hold(path, "output")
         try:
             with self._faults():

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import csv
 import io
+import threading
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from barechat.bulk.hashes import Hashes
@@ -11,7 +14,7 @@ from barechat.bulk.requests import BadLine, BulkRequest, Reader
 from barechat.errors import ParameterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 
 Form = Literal["jsonl", "csv"]
 _BOM = b"\xef\xbb\xbf"
@@ -92,3 +95,32 @@ def _row(names: list[str], row: list[str], number: int, reader: Reader) -> BulkR
 
 def _bad(number: int, said: str) -> BadLine:
     return BadLine(line=number, custom_id=f"line-{number}", error=ParameterError(said))
+
+
+async def without_blocking(items: Iterator[BulkRequest | BadLine]) -> AsyncIterator[BulkRequest | BadLine]:
+    """Yield what an iterator does, such as one that reads a pipe, whose waits keep the loop from nothing.
+
+    One that waits for ever keeps no program from ending.
+    """
+    loop = asyncio.get_running_loop()
+    while True:
+        answer: asyncio.Future[BulkRequest | BadLine | None] = loop.create_future()
+
+        def read(answer: asyncio.Future[BulkRequest | BadLine | None] = answer) -> None:
+            try:
+                item = next(items, None)
+            except Exception as error:  # noqa: BLE001 - the reader's, handed on to whoever waits
+                _hand_over(loop, answer.set_exception, error)
+            else:
+                _hand_over(loop, answer.set_result, item)
+
+        threading.Thread(target=read, name="barechat-bulk-source", daemon=True).start()
+        item = await answer
+        if item is None:
+            return
+        yield item
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, give: Callable[[Any], None], what: object) -> None:
+    with contextlib.suppress(RuntimeError, asyncio.InvalidStateError):  # nobody waits any more
+        loop.call_soon_threadsafe(give, what)

@@ -7,6 +7,7 @@ import click
 from barechat import __version__
 from barechat.cli.ask import ask
 from barechat.cli.budget import budget
+from barechat.cli.bulk import bulk
 from barechat.cli.cost import cost
 from barechat.cli.demo import demo
 from barechat.cli.ledger import ledger
@@ -23,5 +24,5 @@ def barechat() -> None:
     """
 
 
-for command in (ask, cost, budget, ledger, prices, sim, demo):
+for command in (ask, bulk, cost, budget, ledger, prices, sim, demo):
     barechat.add_command(command)
