@@ -18,9 +18,9 @@ import barechat
 SOURCE = Path(barechat.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "records", "parameters", "settings", "usage", "media"), 0),
-    **dict.fromkeys(("wire", "money", "schema", "spending"), 1),
+    **dict.fromkeys(("wire", "money", "schema", "docstrings", "spending"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing", "shapes", "options"), 2),
-    **dict.fromkeys(("drive", "transport", "ledger", "parsing"), 3),
+    **dict.fromkeys(("drive", "transport", "ledger", "parsing", "tool"), 3),
     **dict.fromkeys(("client", "async_client", "streams", "files", "session_file"), 4),
     **dict.fromkeys(("session", "conversation", "guide", "bulk"), 5),
     **dict.fromkeys(("cli", "pytest_plugin"), 6),

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from barechat.session import AsyncChatSession, ChatSession
     from barechat.settings import Caps, Timeouts
     from barechat.streams import AsyncChatStream, ChatStream
+    from barechat.tool import Tool
     from barechat.wire.retry import RetryPolicy
     from barechat.wire.trace import TraceEvent
 
@@ -124,6 +125,7 @@ _HOMES = {
     "barechat.session": ("AsyncChatSession", "ChatSession"),
     "barechat.settings": ("Caps", "Timeouts"),
     "barechat.streams": ("AsyncChatStream", "ChatStream"),
+    "barechat.tool": ("Tool",),
     "barechat.wire.retry": ("RetryPolicy",),
     "barechat.wire.trace": ("TraceEvent",),
 }
@@ -178,6 +180,7 @@ __all__ = [  # noqa: RUF022 - the type checkers need the literal list, test_prom
     "ServerFailed",
     "StreamTruncated",
     "Timeouts",
+    "Tool",
     "ToolCall",
     "TooLarge",
     "TraceEvent",

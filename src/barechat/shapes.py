@@ -9,12 +9,15 @@ from __future__ import annotations
 import re
 import types
 import typing
-from typing import Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
 
 from barechat.errors import ParameterError
 from barechat.schema import Schema, name_of, rooted, strict
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 T = TypeVar("T")
 
@@ -44,13 +47,19 @@ class Shape(Generic[T]):
             value = {keyword: part for keyword, part in made.items() if keyword != "$defs"}
             self._schema = {"type": "object", "properties": {"value": value}, "required": ["value"], **definitions}
 
-    def schema(self, *, is_strict: bool) -> Schema:
+    def schema(self, *, is_strict: bool, said: Mapping[str, Schema] | None = None) -> Schema:
         """Return the type's JSON schema, whose root is an object, by the strict mode's rules or as it is.
+
+        `said` are keywords for its members, besides their own.
 
         Raises:
             ParameterError: the strict mode doesn't take a part of it.
         """
-        return strict(self._schema, self._where) if is_strict else dict(self._schema)
+        schema = dict(self._schema)
+        if said:
+            members = schema["properties"].items()
+            schema["properties"] = {name: {**said.get(name, {}), **member} for name, member in members}
+        return strict(schema, self._where) if is_strict else schema
 
     def read(self, text: str) -> T:
         """Return the value that a JSON text holds.
