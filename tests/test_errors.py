@@ -30,6 +30,7 @@ FACTS: dict[str, Any] = {
     "partial": PARTIAL,
     "cost": COST,
     "body": b"{}",
+    "messages": [{"role": "user", "content": "Hello?"}],
 }
 BUILT_INS: dict[str, tuple[type[Exception], ...]] = {
     "ParameterError": (ValueError,),
@@ -72,6 +73,9 @@ TREE = {
     "AnswerRefused": "AnswerUnusable",
     "AnswerLimited": "AnswerUnusable",
     "AnswerFiltered": "AnswerUnusable",
+    "RunUnfinished": "BarechatError",
+    "RoundsExceeded": "RunUnfinished",
+    "ToolsFailed": "RunUnfinished",
 }
 
 

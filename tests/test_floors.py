@@ -20,7 +20,7 @@ FLOORS = {
     **dict.fromkeys(("errors", "records", "parameters", "settings", "usage", "media"), 0),
     **dict.fromkeys(("wire", "money", "schema", "docstrings", "spending"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing", "shapes", "options"), 2),
-    **dict.fromkeys(("drive", "transport", "ledger", "parsing", "tool"), 3),
+    **dict.fromkeys(("drive", "transport", "ledger", "parsing", "tool", "rounds", "tools"), 3),
     **dict.fromkeys(("client", "async_client", "streams", "files", "session_file"), 4),
     **dict.fromkeys(("session", "conversation", "guide", "bulk"), 5),
     **dict.fromkeys(("cli", "pytest_plugin"), 6),
@@ -73,6 +73,7 @@ TOUCHES: dict[str, set[str]] = {
     "files": {"pathlib"},  # what is sent along with a message
     "conversation": {"pathlib", "threading"},  # a lock, so that turns that end together are both kept; its file's name
     "session_file": {"fcntl", "msvcrt", "os", "pathlib", "sys"},  # a conversation's file, and who may write it
+    "tools": {"asyncio", "threading"},  # a round's calls, at the same time
     "money.meter": {"os", "threading"},  # a lock that survives a fork
     "money.prices": {"pathlib"},  # its table, and the caller's
 }

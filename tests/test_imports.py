@@ -22,6 +22,7 @@ CASES = [
             "barechat.async_client",
             "barechat.session",
             "barechat.parsing",
+            "barechat.tool",
         },
     ),
     (

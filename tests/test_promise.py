@@ -50,7 +50,9 @@ def test_a_star_import_brings_every_name() -> None:
 
 @pytest.mark.parametrize("kind", [barechat.Client, barechat.AsyncClient])
 def test_a_client_has_the_promised_verbs(kind: type) -> None:
-    assert all(callable(getattr(kind, name)) for name in ("chat", "stream", "call", "parse", "curl", "azure", "close"))
+    assert all(
+        callable(getattr(kind, name)) for name in ("chat", "stream", "call", "parse", "run", "curl", "azure", "close")
+    )
     assert isinstance(inspect.getattr_static(kind, "cost"), property)
 
 

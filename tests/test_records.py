@@ -28,6 +28,7 @@ from barechat.records import (
     RateLimits,
     Record,
     Reply,
+    Run,
     ToolCall,
     Usage,
 )
@@ -50,7 +51,8 @@ REPLY = Reply(
     attempts=(Attempt(number=1, client_request_id="x"),),
 )
 PARSED = Parsed(value=5, tries=(REPLY, REPLY))
-ALL: list[Record] = [REPLY, CHOICE, CALL, USAGE, PRICE, FREE, Custom(name="g", input="x"), Delta(index=0), PARSED]
+RUN = Run(messages=[{"role": "user", "content": "Hi"}], rounds=(REPLY, REPLY))
+ALL: list[Record] = [REPLY, CHOICE, CALL, USAGE, PRICE, FREE, Custom(name="g", input="x"), Delta(index=0), PARSED, RUN]
 
 
 def reply(content: str | None, **changes: Any) -> Reply:
@@ -71,7 +73,7 @@ def test_every_record_is_frozen_and_made_from_keywords(record: Record) -> None:
     with pytest.raises(AttributeError):
         setattr(record, name, 1)
     kinds: list[Any] = [kind for kind in vars(records).values() if isinstance(kind, type) and issubclass(kind, Record)]
-    assert len(kinds) == 18
+    assert len(kinds) == 19
     for kind in kinds:
         assert kind.__struct_config__.frozen
         with pytest.raises(TypeError):

@@ -54,6 +54,7 @@ def test_what_takes_time_is_awaited_and_nothing_else() -> None:
         "chat",
         "close",
         "parse",
+        "run",
     }
 
 

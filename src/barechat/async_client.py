@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
 from barechat.client import SENSES, BaseClient
 from barechat.drive import AsyncDrive
 from barechat.errors import ConfigurationError, ParameterError
 from barechat.exchange import exchange
-from barechat.options import CallOptions
+from barechat.options import CallOptions, RunOptions
 from barechat.parameters import Parameters
 from barechat.receipt import Call, Receipt
-from barechat.records import Parsed, Reply
+from barechat.records import Delta, Parsed, Reply, Run
 from barechat.settings import Certificate, Timeouts, Verify
 from barechat.streams import AsyncChatStream, reply_of_ended
 from barechat.wire import request as wire
@@ -23,6 +23,7 @@ from barechat.wire.retry import RetryPolicy
 
 if TYPE_CHECKING:
     from barechat.bulk.run import AsyncBulkRun
+    from barechat.tool import Tool
     from barechat.transport.asynchronous import AsyncTransport
 
 T = TypeVar("T")
@@ -77,6 +78,23 @@ class AsyncClient(BaseClient):
             raise ParameterError(f"payload must be a dict, not {type(payload).__name__}", param="payload")
         request = wire.seal(self._endpoint, payload, headers, streamed=False)
         return (await self._run(self._call(request, timeouts, retry, tags))).raw
+
+    async def run(
+        self,
+        messages: wire.Messages,
+        tools: Sequence[Callable[..., Any] | Tool],
+        *,
+        model: str | None = None,
+        max_rounds: int = 10,
+        on_delta: Callable[[Delta], object] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Run:
+        """Same as Client.run, awaited. Coroutine functions are tasks; `on_delta` may be one, too."""
+        from barechat.tools import run_async  # noqa: PLC0415 - it takes a while, and few need it
+
+        return await run_async(
+            self.chat, self.stream, messages, tools, max_rounds, on_delta, {**options, "model": model}
+        )
 
     @overload
     async def parse(

@@ -1,4 +1,7 @@
-"""The blocking client: every promise's docstring lives here; `async_client.py` says the same, awaited."""
+"""The blocking client: every promise's docstring lives here; `async_client.py` says the same, awaited.
+
+The docstrings make it long; what the methods do stands elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +23,10 @@ from barechat.money.bound import FRAMING_TOKENS
 from barechat.money.budget import Budget
 from barechat.money.meter import CostTracker
 from barechat.money.prices import Prices
-from barechat.options import CallOptions
+from barechat.options import CallOptions, RunOptions
 from barechat.parameters import Parameters, check, check_kinds, check_tags, shown
 from barechat.receipt import Call, Origin, Receipt
-from barechat.records import Parsed, Reply
+from barechat.records import Delta, Parsed, Reply, Run
 from barechat.settings import Caps, Certificate, Timeouts, Verify
 from barechat.steps import Senses
 from barechat.streams import ChatStream, reply_of_ended
@@ -34,6 +37,7 @@ from barechat.wire.trace import Trace, Tracer
 if TYPE_CHECKING:
     from barechat.bulk.run import BulkRun
     from barechat.ledger.ledger import Ledger
+    from barechat.tool import Tool
     from barechat.transport.blocking import BlockingTransport
 
 T = TypeVar("T")
@@ -346,6 +350,38 @@ class Client(BaseClient):
             raise ParameterError(f"payload must be a dict, not {type(payload).__name__}", param="payload")
         request = wire.seal(self._endpoint, payload, headers, streamed=False)
         return self._run(self._call(request, timeouts, retry, tags)).raw
+
+    def run(
+        self,
+        messages: wire.Messages,
+        tools: Sequence[Callable[..., Any] | Tool],
+        *,
+        model: str | None = None,
+        max_rounds: int = 10,
+        on_delta: Callable[[Delta], object] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Run:
+        """Send messages, run the tools that the model calls, tell it what they return, and so on until it answers.
+
+        The calls of a round run at the same time, in threads. Arguments that don't fit, names that don't exist and what
+        a function raises are told the model, which may try again.
+
+        tools: functions, of which signature, types and docstring tell the model; or `Tool`s, which tell more.
+        max_rounds: how many replies to ask for at most, the last one included.
+        on_delta: called with each `Delta`, as it comes, of every round: text, and calls as they are written. What it
+            raises ends the run.
+        options: what `chat` takes, for each round; tools and n aside. A `tool_choice` that demands a call holds for the
+            first round alone: after each call it would demand another.
+
+        Raises:
+            ParameterError: refused before anything was sent; a function can't be described to a model, for one.
+            RunUnfinished: RoundsExceeded, or ToolsFailed: no call worked, three rounds in a row.
+            AnswerLimited, AnswerFiltered: a reply was cut among its calls, none of which was made.
+            BarechatError: as `chat`, with the cost of all rounds, and in `messages` the conversation so far.
+        """
+        from barechat.tools import run  # noqa: PLC0415 - it takes a while, and few need it
+
+        return run(self.chat, self.stream, messages, tools, max_rounds, on_delta, {**options, "model": model})
 
     @overload
     def parse(

@@ -21,11 +21,14 @@
     │     └─ Overloaded                              503, 529
     ├─ StreamTruncated           the answer's bytes ended before the answer did
     ├─ ProtocolBroken            not HTTP, not JSON, not UTF-8, not an object, no choices
-    └─ AnswerUnusable            a whole answer, but not the one that `parse` was to bring
-       ├─ AnswerMismatched       not of the type, each time it was asked for
-       ├─ AnswerRefused          the model declined
-       ├─ AnswerLimited          cut at a length
-       └─ AnswerFiltered         cut by the content filter
+    ├─ AnswerUnusable            a whole answer, but not the one that `parse` or `run` was to bring
+    │  ├─ AnswerMismatched       not of the type, each time it was asked for
+    │  ├─ AnswerRefused          the model declined
+    │  ├─ AnswerLimited          cut at a length
+    │  └─ AnswerFiltered         cut by the content filter
+    └─ RunUnfinished             `run` ended before the model had its answer
+       ├─ RoundsExceeded         it called tools in each of max_rounds rounds
+       └─ ToolsFailed            none of its calls worked, several rounds in a row
 
 Rules at this file's heart, beside OSError's odd layout: facts are keyword arguments, `super().__init__` gets one
 sentence and nothing else (two arguments would set errno), and no class here has `__slots__`. So every error
@@ -34,7 +37,7 @@ pickles and copies with all its facts.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from barechat.records import Attempt, Cost, Reply
@@ -53,6 +56,7 @@ class BarechatError(Exception):
         partial: the `Reply` so far, where an answer had begun.
         cost: what the call may have cost, all its attempts together.
         body: the first bytes of the answer's body.
+        messages: the conversation so far, where `run` was on its way; it can go on from there.
     """
 
     def __init__(
@@ -69,6 +73,7 @@ class BarechatError(Exception):
         partial: Reply | None = None,
         cost: Cost | None = None,
         body: bytes | None = None,
+        messages: list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -81,6 +86,7 @@ class BarechatError(Exception):
         self.partial = partial
         self.cost = cost
         self.body = body
+        self.messages = messages
 
 
 class ConfigurationError(BarechatError):
@@ -199,3 +205,15 @@ class AnswerLimited(AnswerUnusable):
 
 class AnswerFiltered(AnswerUnusable):
     """The answer was cut by the server's content filter before a value or tool call was whole."""
+
+
+class RunUnfinished(BarechatError):
+    """`run` ended before the model had its answer. `messages` holds all that was said, `cost` what it cost."""
+
+
+class RoundsExceeded(RunUnfinished):
+    """The model called tools in each of `max_rounds` rounds. The last round's calls, in `partial`, were not made."""
+
+
+class ToolsFailed(RunUnfinished):
+    """None of the model's calls worked, several rounds in a row. What it was told of them is in `messages`."""

@@ -240,3 +240,8 @@ def shown(value: object) -> str:
     except (ValueError, RecursionError):  # an int of thousands of digits, a list of thousands of levels
         text = f"this {type(value).__name__}"
     return text if len(text) <= 80 else text[:77] + "…"  # noqa: PLR2004 - a line's worth
+
+
+def shortened(text: str) -> str:
+    """Return a long text for an error's sentence, or for a model, cut where it has more than 1,000 characters."""
+    return text if len(text) <= 1000 else text[:999] + "…"  # noqa: PLR2004 - the sentence above says it

@@ -16,7 +16,7 @@ from barechat.errors import (
     AnswerUnusable,
     ParameterError,
 )
-from barechat.parameters import shown
+from barechat.parameters import shortened, shown
 from barechat.records import Parsed, Reply
 from barechat.shapes import Misfit, Shape
 from barechat.spending import charged
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_MOST_TOLD = 1000  # characters of what is wrong with an answer
 _TAKEN = {
     "response_format": "it follows from into",
     "tools": "run(…) calls tools",
@@ -96,7 +95,7 @@ class Tries(Generic[T]):
             "json_schema": {
                 "name": self._shape.name,
                 "schema": self._shape.schema(is_strict=is_strict),
-                "strict": is_strict,
+                **({"strict": True} if is_strict else {}),
             },
         }
 
@@ -133,11 +132,6 @@ class Tries(Generic[T]):
         if reply.verdict == "filtered":
             raise _unusable(AnswerFiltered, reply, "the answer was cut by the server's content filter")
         return self._shape.read(reply.text)
-
-
-def shortened(text: str) -> str:
-    """Return a text for the model or an error's sentence, cut where it is long."""
-    return text if len(text) <= _MOST_TOLD else text[: _MOST_TOLD - 1] + "…"
 
 
 def _unusable(kind: type[AnswerUnusable], reply: Reply, message: str) -> AnswerUnusable:

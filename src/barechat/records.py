@@ -339,3 +339,28 @@ class Parsed(Record, Generic[T], frozen=True, kw_only=True):
     def cost(self) -> Cost:
         """What all tries cost together."""
         return Cost.sum(reply.cost for reply in self.tries)
+
+
+class Run(Record, frozen=True, kw_only=True):
+    """A conversation in which tools were called, and the reply of each round that it took.
+
+    `messages` is all of it in the API's form, the last reply included, to go on with.
+    """
+
+    messages: list[dict[str, Any]]
+    rounds: tuple[Reply, ...]
+
+    @property
+    def reply(self) -> Reply:
+        """The last reply, which calls no tools."""
+        return self.rounds[-1]
+
+    @property
+    def text(self) -> str:
+        """The last reply's text."""
+        return self.reply.text
+
+    @property
+    def cost(self) -> Cost:
+        """What all rounds cost together."""
+        return Cost.sum(reply.cost for reply in self.rounds)

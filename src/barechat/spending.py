@@ -10,13 +10,17 @@ from barechat.records import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from typing import Any
 
     from barechat.records import Reply
 
 
 @contextmanager
-def charged(replies: Sequence[Reply]) -> Iterator[None]:
-    """Have an error that is raised within carry the attempts and the cost of the replies that came before it, too."""
+def charged(replies: Sequence[Reply], messages: list[dict[str, Any]] | None = None) -> Iterator[None]:
+    """Have an error that is raised within carry the attempts and the cost of the replies that came before it, too.
+
+    And the conversation so far, where there is one.
+    """
     try:
         yield
     except BarechatError as error:
@@ -25,4 +29,5 @@ def charged(replies: Sequence[Reply]) -> Iterator[None]:
             costs = [reply.cost for reply in replies]
             error.attempts = (*attempts, *error.attempts)
             error.cost = Cost.sum(costs if error.cost is None else [*costs, error.cost])
+        error.messages = messages
         raise
