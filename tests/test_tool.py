@@ -239,6 +239,12 @@ def test_a_name_that_the_api_refuses_is_refused_here(name: Any) -> None:
         Tool(named, name=name)
 
 
+@pytest.mark.parametrize("raises", ["LookupError", LookupError("x"), (LookupError, 7), KeyboardInterrupt])
+def test_what_is_raised_is_named_by_its_type(raises: Any) -> None:
+    with pytest.raises(ParameterError, match="raises must be exception types"):
+        Tool(weather, raises=raises)
+
+
 @pytest.mark.parametrize(
     ("result", "text"),
     [

@@ -544,6 +544,7 @@ async def later() -> None: ...
         ({"functions": [{"name": "f"}]}, "pass tools"),
         ({"function_call": "auto"}, "pass tool_choice"),
         ({"n": 2}, "one answer"),
+        ({"on_delta": "print"}, "on_delta must be a function or None, not str"),
         ({"messages": 7}, "messages must be"),
         ({"temperature": 9}, "temperature must be"),
     ],

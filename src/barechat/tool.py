@@ -58,7 +58,9 @@ class Tool:
             )
         self.function = function
         self.name = _checked_name(function, name)
-        self.raises = raises
+        self.raises = raises if isinstance(raises, tuple) else (raises,)
+        if not all(isinstance(kind, type) and issubclass(kind, Exception) for kind in self.raises):
+            raise ParameterError(f"raises must be exception types, not {shown(raises)}", param="raises")
         self.max_result_chars = max_result_chars
         self.is_async = inspect.iscoroutinefunction(_plain(function))
         where = f"tool {self.name}"

@@ -12,14 +12,17 @@ import concurrent.futures
 import contextvars
 import inspect
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from barechat.errors import ParameterError
+from barechat.parameters import check_kinds
 from barechat.records import Run
 from barechat.rounds import Rounds
 from barechat.spending import charged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Mapping, Sequence
 
     from barechat.records import Delta, Reply
     from barechat.rounds import Calling
@@ -36,6 +39,7 @@ def run(
     options: Mapping[str, Any],
 ) -> Run:
     """Ask until the model calls no more tools; see `Client.run`."""
+    check_kinds(ParameterError, on_delta=(on_delta, Callable))
     rounds = Rounds(messages, tools, max_rounds, options, awaits=False)
     while True:
         with charged(rounds.replies, rounds.messages):
@@ -63,6 +67,7 @@ async def run_async(
     options: Mapping[str, Any],
 ) -> Run:
     """Ask until the model calls no more tools; see `AsyncClient.run`."""
+    check_kinds(ParameterError, on_delta=(on_delta, Callable))
     rounds = Rounds(messages, tools, max_rounds, options, awaits=True)
     while True:
         with charged(rounds.replies, rounds.messages):
