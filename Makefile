@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 AIMOCK_VERSION := 1.43.0
 AIMOCK := $(VENV)/aimock-$(AIMOCK_VERSION)/node_modules
 
-.PHONY: demo test interop soak fuzz lint format docs bench lock clean
+.PHONY: demo test interop soak fuzz lint format docs bench bench-bulk lock clean
 
 demo: $(STAMP)  ## show every main job against a simulator on this machine: no key, no network
 	$(BIN)/barechat demo
@@ -46,6 +46,9 @@ docs: $(STAMP)  ## write docs/prices.md, docs/scenarios.md and docs/faults.md an
 
 bench: $(STAMP)  ## how fast it is on this machine, into bench/results/
 	$(BIN)/python -m bench
+
+bench-bulk: $(STAMP)  ## how close a bulk run keeps to a server's limits, beside what most scripts do: ten minutes and more
+	$(BIN)/python -m bench bulk
 
 lock: $(STAMP)  ## pin the development versions anew, by hash, for every Python and platform at once
 	$(BIN)/python -m pip install --quiet uv

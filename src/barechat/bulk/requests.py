@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -25,7 +26,7 @@ _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _PATH = "/chat/completions"
 
 
-class BulkRequest(msgspec.Struct, frozen=True, kw_only=True):
+class BulkRequest(msgspec.Struct, kw_only=True, dict=True):
     """One request: its name, its body, and the number of the line or item that it came from.
 
     `key` tells it from a request of another name or body.
@@ -35,12 +36,12 @@ class BulkRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: dict[str, Any]
     line: int
 
-    @property
+    @cached_property
     def name_hash(self) -> int:
         """64 bits of the name."""
         return hash_of(self.custom_id.encode())
 
-    @property
+    @cached_property
     def key(self) -> int:
         """64 bits of the name and of the body, in whatever order its members stand."""
         return hash_of(self.custom_id.encode(), msgspec.json.encode(self.body, order="sorted"))
@@ -113,15 +114,17 @@ class Reader:
                 raise ParameterError(f"a JSON {type(row).__name__}, where an object is wanted")
             return row
 
-        return self._made(decoded, line)
+        return self._made(decoded, line, is_plain=True)
 
-    def _made(self, give: Callable[[], object], line: int) -> BulkRequest | BadLine:
+    def _made(self, give: Callable[[], object], line: int, *, is_plain: bool = False) -> BulkRequest | BadLine:
         custom_id = f"line-{line}"
         try:
             given = give()
             if isinstance(given, Mapping) and given.get("custom_id") is not None:
                 custom_id = _checked_id(given["custom_id"])
-            body = plain({**self.parameters, **self._body(given)}, "")
+            body = {**self.parameters, **self._body(given)}
+            if not is_plain:
+                body = plain(body, "")
             _check_messages(body.get("messages"))
             return BulkRequest(custom_id=custom_id, body=body, line=line)
         except ParameterError as error:

@@ -328,8 +328,7 @@ def _end(job: _Job, run: AsyncBulkRun, watch: Watch, notes: Notes, code: int) ->
             f"{progress.done:,} done, {progress.failed:,} failed{bad}, "
             f"{progress.before:,} recorded before{changed}"
             f"{notes.dot}{progress.prompt_tokens:,} + {progress.completion_tokens:,} tokens"
-            f"{notes.dot}{dollars(progress.picodollars)}"
-            f"{notes.dot}{watch.seconds:.1f} s",
+            f"{notes.dot}{dollars(progress.picodollars)}{notes.dot}{watch.seconds:.1f} s",
             "dim",
         )
 

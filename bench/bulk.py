@@ -1,0 +1,170 @@
+"""Does a bulk run use up a server's limits, without being refused? Beside it, what most scripts do.
+
+Two minutes for each case, against a simulator that limits requests and tokens: its limit as it is, halved in mid-run,
+and with another client that takes half of it. And how fast is a run without limits, beside a bare aiohttp loop?
+"""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+from bench.results import Row, row
+from bench.server import serve
+
+from barechat import AsyncClient
+
+_SECONDS: Final = 120.0
+_RPM: Final = 3000
+_TPM: Final = 400_000
+_WINDOW: Final = 500
+_FREE: Final = 10_000  # requests without limits
+_KEY: Final = "sk-bench"
+_REPLY: Final = {"small": 100, "large": 300}  # max_completion_tokens: which limit binds, requests or tokens
+_BURST_S: Final = 2
+
+
+def measure(runs: int) -> list[Row]:
+    """Return shares of the binding limit, shares of 429s, and the throughput without limits."""
+    rows = []
+    for case in ("as it is", "tokens bind", "halved", "another takes half", "gather and sleep"):
+        shares, refusals = zip(*(asyncio.run(_limited(case)) for _ in range(1)), strict=True)
+        rows += [row(case, "% of the limit", shares), row(case, "% answered 429", refusals)]
+    ratios = [asyncio.run(_free()) for _ in range(runs)]
+    return [*rows, row("without limits, 500 in flight", "% of a bare loop's throughput", ratios)]
+
+
+def _scenario(case: str) -> str:
+    limit = f"requests_per_min = {{rpm}}\ntokens_per_min = {{tpm}}\nburst_s = {_BURST_S}\nshared = true\n{{when}}"
+    whole = "\n[[limit]]\n" + limit
+    text = "first_token_s = 2.0\njitter = 0.5\n"
+    if case != "halved":
+        return text + whole.format(rpm=_RPM, tpm=_TPM, when="")
+    turn = _SECONDS / 2
+    text += whole.format(rpm=_RPM, tpm=_TPM, when=f"until_s = {turn}\n")
+    return text + whole.format(rpm=_RPM / 2, tpm=_TPM / 2, when=f"from_s = {turn}\n")
+
+
+async def _limited(case: str) -> tuple[float, float]:
+    """Return which share of the limit was served in time, and which share of the answers were 429s, in per cent."""
+    size = _REPLY["large" if case == "tokens bind" else "small"]
+    with tempfile.TemporaryDirectory() as folder:
+        scenario, log = Path(folder, "limits.toml"), Path(folder, "log.jsonl")
+        scenario.write_text(_scenario(case))
+        with serve("--scenario", str(scenario), "--log", str(log)) as server:
+            others: asyncio.Task[None] | None = None
+            if case == "another takes half":
+                others = asyncio.create_task(_take(server.url, _RPM / 2))
+            work = _sleeping(server.url, size) if case == "gather and sleep" else _bulk(server.url, size, folder)
+            await work
+            if others is not None:
+                others.cancel()
+            await asyncio.sleep(4)  # what was under way comes to its end
+        records = [json.loads(line) for line in log.read_text().splitlines()]
+    if case != "gather and sleep":
+        records = [record for record in records if record["client_request_id"]]  # the other client sends none
+    return _shares(case, records, size)
+
+
+def _shares(case: str, records: list[dict[str, Any]], size: int) -> tuple[float, float]:
+    begun = min(record["arrived"] for record in records)
+    records = [record for record in records if record["arrived"] < begun + _SECONDS]
+    served = [record for record in records if record["status"] == 200]
+    refused = [record for record in records if record["status"] == 429]
+    minutes = _SECONDS / 60 * {"halved": 0.75, "another takes half": 0.5}.get(case, 1.0)
+    requests = len(served) / (_RPM * minutes)
+    tokens = sum(record["usage"]["prompt_tokens"] + size for record in served) / (_TPM * minutes)
+    return 100 * max(requests, tokens), 100 * len(refused) / max(1, len(served) + len(refused))
+
+
+def _bodies(size: int) -> Iterator[dict[str, Any]]:
+    number = 0
+    while True:
+        number += 1
+        text = f"Question {number}: how does the tide know when to turn?"
+        yield {
+            "model": "gpt-4o-mini",
+            "messages": [{"role": "user", "content": text}],
+            "max_completion_tokens": size,
+        }
+
+
+async def _bulk(url: str, size: int, folder: str) -> None:
+    async with AsyncClient(_KEY, url) as client:
+        run = client.bulk(_bodies(size), output=Path(folder, "out.jsonl"))
+        ends = asyncio.get_running_loop().call_later(_SECONDS, run.stop)
+        async for _ in run:
+            pass
+        ends.cancel()
+
+
+async def _sleeping(url: str, size: int) -> None:
+    """Do as most scripts do: gather a batch, sleep a second, and start what was refused again with the next."""
+    ends = time.monotonic() + _SECONDS
+    bodies, again = _bodies(size), list[dict[str, Any]]()
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {_KEY}"}) as session:
+
+        async def ask(body: dict[str, Any]) -> None:
+            async with session.post(f"{url}/chat/completions", json=body) as answer:
+                await answer.read()
+                if answer.status == 429:
+                    again.append(body)
+
+        while time.monotonic() < ends:
+            batch, again = [*again, *(next(bodies) for _ in range(_RPM // 20 - len(again)))], []
+            await asyncio.gather(*(ask(body) for body in batch))
+            await asyncio.sleep(1)
+
+
+async def _take(url: str, rpm: float) -> None:
+    """Take requests at an even rate, as another client of the same account."""
+    async with aiohttp.ClientSession(headers={"Authorization": "Bearer other"}) as session:
+        bodies, tasks = _bodies(1), set[asyncio.Task[None]]()
+
+        async def ask() -> None:
+            async with session.post(f"{url}/chat/completions", json=next(bodies)) as answer:
+                await answer.read()
+
+        while True:
+            tasks.add(asyncio.create_task(ask()))
+            await asyncio.sleep(60 / rpm)
+
+
+async def _free() -> float:
+    """Return a run's throughput in per cent of a bare loop's, both with 500 in flight and the output on disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        scenario = Path(folder, "free.toml")
+        scenario.write_text("first_token_s = 0.05\n[[limit]]\nrequests_per_min = 1e9\nheaders = false\n")
+        with serve("--scenario", str(scenario)) as server:
+            began = time.perf_counter()
+            await _bare(server.url, Path(folder, "bare.jsonl"))
+            bare_s = time.perf_counter() - began
+            began = time.perf_counter()
+            async with AsyncClient(_KEY, server.url) as client:
+                bodies = _bodies(100)
+                requests = (next(bodies) for _ in range(_FREE))
+                async for _ in client.bulk(requests, output=Path(folder, "out.jsonl"), concurrency=_WINDOW):
+                    pass
+            return 100 * bare_s / (time.perf_counter() - began)
+
+
+async def _bare(url: str, path: Path) -> None:
+    bodies = _bodies(100)
+    numbers = iter(range(_FREE))
+    headers = {"Authorization": f"Bearer {_KEY}", "Content-Type": "application/json"}
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
+        with path.open("ab", buffering=0) as file:
+
+            async def work() -> None:
+                for _ in numbers:
+                    body = msgspec.json.encode(next(bodies))
+                    async with session.post(f"{url}/chat/completions", data=body) as answer:
+                        reply = msgspec.json.decode(await answer.read())
+                        file.write(msgspec.json.encode(reply) + b"\n")
+
+            await asyncio.gather(*(work() for _ in range(_WINDOW)))
