@@ -8,9 +8,9 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import aiohttp
 import msgspec
@@ -27,15 +27,17 @@ _FREE: Final = 10_000  # requests without limits
 _KEY: Final = "sk-bench"
 _REPLY: Final = {"small": 100, "large": 300}  # max_completion_tokens: which limit binds, requests or tokens
 _BURST_S: Final = 2
+_OK: Final = 200
+_REFUSED: Final = 429
 
 
 def measure(runs: int) -> list[Row]:
     """Return shares of the binding limit, shares of 429s, and the throughput without limits."""
     rows = []
     for case in ("as it is", "tokens bind", "halved", "another takes half", "gather and sleep"):
-        shares, refusals = zip(*(asyncio.run(_limited(case)) for _ in range(1)), strict=True)
+        shares, refusals = zip(_limited(case), strict=True)
         rows += [row(case, "% of the limit", shares), row(case, "% answered 429", refusals)]
-    ratios = [asyncio.run(_free()) for _ in range(runs)]
+    ratios = [_free() for _ in range(runs)]
     return [*rows, row("without limits, 500 in flight", "% of a bare loop's throughput", ratios)]
 
 
@@ -50,32 +52,33 @@ def _scenario(case: str) -> str:
     return text + whole.format(rpm=_RPM / 2, tpm=_TPM / 2, when=f"from_s = {turn}\n")
 
 
-async def _limited(case: str) -> tuple[float, float]:
+def _limited(case: str) -> tuple[float, float]:
     """Return which share of the limit was served in time, and which share of the answers were 429s, in per cent."""
     size = _REPLY["large" if case == "tokens bind" else "small"]
     with tempfile.TemporaryDirectory() as folder:
         scenario, log = Path(folder, "limits.toml"), Path(folder, "log.jsonl")
         scenario.write_text(_scenario(case))
         with serve("--scenario", str(scenario), "--log", str(log)) as server:
-            others: asyncio.Task[None] | None = None
-            if case == "another takes half":
-                others = asyncio.create_task(_take(server.url, _RPM / 2))
-            work = _sleeping(server.url, size) if case == "gather and sleep" else _bulk(server.url, size, folder)
-            await work
-            if others is not None:
-                others.cancel()
-            await asyncio.sleep(4)  # what was under way comes to its end
+            asyncio.run(_use(case, server.url, size, Path(folder, "out.jsonl")))
         records = [json.loads(line) for line in log.read_text().splitlines()]
     if case != "gather and sleep":
         records = [record for record in records if record["client_request_id"]]  # the other client sends none
     return _shares(case, records, size)
 
 
+async def _use(case: str, url: str, size: int, output: Path) -> None:
+    other = asyncio.create_task(_take(url, _RPM / 2)) if case == "another takes half" else None
+    await (_sleeping(url, size) if case == "gather and sleep" else _bulk(url, size, output))
+    if other is not None:
+        other.cancel()
+    await asyncio.sleep(4)  # what was under way comes to its end
+
+
 def _shares(case: str, records: list[dict[str, Any]], size: int) -> tuple[float, float]:
     begun = min(record["arrived"] for record in records)
     records = [record for record in records if record["arrived"] < begun + _SECONDS]
-    served = [record for record in records if record["status"] == 200]
-    refused = [record for record in records if record["status"] == 429]
+    served = [record for record in records if record["status"] == _OK]
+    refused = [record for record in records if record["status"] == _REFUSED]
     minutes = _SECONDS / 60 * {"halved": 0.75, "another takes half": 0.5}.get(case, 1.0)
     requests = len(served) / (_RPM * minutes)
     tokens = sum(record["usage"]["prompt_tokens"] + size for record in served) / (_TPM * minutes)
@@ -94,9 +97,9 @@ def _bodies(size: int) -> Iterator[dict[str, Any]]:
         }
 
 
-async def _bulk(url: str, size: int, folder: str) -> None:
+async def _bulk(url: str, size: int, output: Path) -> None:
     async with AsyncClient(_KEY, url) as client:
-        run = client.bulk(_bodies(size), output=Path(folder, "out.jsonl"))
+        run = client.bulk(_bodies(size), output=output)
         ends = asyncio.get_running_loop().call_later(_SECONDS, run.stop)
         async for _ in run:
             pass
@@ -112,7 +115,7 @@ async def _sleeping(url: str, size: int) -> None:
         async def ask(body: dict[str, Any]) -> None:
             async with session.post(f"{url}/chat/completions", json=body) as answer:
                 await answer.read()
-                if answer.status == 429:
+                if answer.status == _REFUSED:
                     again.append(body)
 
         while time.monotonic() < ends:
@@ -135,36 +138,42 @@ async def _take(url: str, rpm: float) -> None:
             await asyncio.sleep(60 / rpm)
 
 
-async def _free() -> float:
+def _free() -> float:
     """Return a run's throughput in per cent of a bare loop's, both with 500 in flight and the output on disk."""
     with tempfile.TemporaryDirectory() as folder:
         scenario = Path(folder, "free.toml")
         scenario.write_text("first_token_s = 0.05\n[[limit]]\nrequests_per_min = 1e9\nheaders = false\n")
         with serve("--scenario", str(scenario)) as server:
-            began = time.perf_counter()
-            await _bare(server.url, Path(folder, "bare.jsonl"))
-            bare_s = time.perf_counter() - began
-            began = time.perf_counter()
-            async with AsyncClient(_KEY, server.url) as client:
-                bodies = _bodies(100)
-                requests = (next(bodies) for _ in range(_FREE))
-                async for _ in client.bulk(requests, output=Path(folder, "out.jsonl"), concurrency=_WINDOW):
-                    pass
-            return 100 * bare_s / (time.perf_counter() - began)
+            with Path(folder, "bare.jsonl").open("ab", buffering=0) as file:
+                bare_s = asyncio.run(_timed(_bare(server.url, file)))
+            return 100 * bare_s / asyncio.run(_timed(_unlimited(server.url, Path(folder, "out.jsonl"))))
 
 
-async def _bare(url: str, path: Path) -> None:
+async def _timed(work: Coroutine[Any, Any, None]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+async def _unlimited(url: str, output: Path) -> None:
+    bodies = _bodies(100)
+    requests = (next(bodies) for _ in range(_FREE))
+    async with AsyncClient(_KEY, url) as client:
+        async for _ in client.bulk(requests, output=output, concurrency=_WINDOW):
+            pass
+
+
+async def _bare(url: str, file: IO[bytes]) -> None:
     bodies = _bodies(100)
     numbers = iter(range(_FREE))
     headers = {"Authorization": f"Bearer {_KEY}", "Content-Type": "application/json"}
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), headers=headers) as session:
-        with path.open("ab", buffering=0) as file:
 
-            async def work() -> None:
-                for _ in numbers:
-                    body = msgspec.json.encode(next(bodies))
-                    async with session.post(f"{url}/chat/completions", data=body) as answer:
-                        reply = msgspec.json.decode(await answer.read())
-                        file.write(msgspec.json.encode(reply) + b"\n")
+        async def work() -> None:
+            for _ in numbers:
+                body = msgspec.json.encode(next(bodies))
+                async with session.post(f"{url}/chat/completions", data=body) as answer:
+                    reply = msgspec.json.decode(await answer.read())
+                    file.write(msgspec.json.encode(reply) + b"\n")
 
-            await asyncio.gather(*(work() for _ in range(_WINDOW)))
+        await asyncio.gather(*(work() for _ in range(_WINDOW)))
