@@ -5,6 +5,7 @@ and with another client that takes half of it. And how fast is a run without lim
 """
 
 import asyncio
+import itertools
 import json
 import tempfile
 import time
@@ -61,8 +62,6 @@ def _limited(case: str) -> tuple[float, float]:
         with serve("--scenario", str(scenario), "--log", str(log)) as server:
             asyncio.run(_use(case, server.url, size, Path(folder, "out.jsonl")))
         records = [json.loads(line) for line in log.read_text().splitlines()]
-    if case != "gather and sleep":
-        records = [record for record in records if record["client_request_id"]]  # the other client sends none
     return _shares(case, records, size)
 
 
@@ -77,12 +76,17 @@ async def _use(case: str, url: str, size: int, output: Path) -> None:
 def _shares(case: str, records: list[dict[str, Any]], size: int) -> tuple[float, float]:
     begun = min(record["arrived"] for record in records)
     records = [record for record in records if record["arrived"] < begun + _SECONDS]
+    others: list[dict[str, Any]] = []
+    if case == "another takes half":
+        others = [record for record in records if not record["client_request_id"]]  # bare aiohttp sends none
+        records = [record for record in records if record["client_request_id"]]
     served = [record for record in records if record["status"] == _OK]
     refused = [record for record in records if record["status"] == _REFUSED]
-    minutes = _SECONDS / 60 * {"halved": 0.75, "another takes half": 0.5}.get(case, 1.0)
-    requests = len(served) / (_RPM * minutes)
+    minutes = _SECONDS / 60 * (0.75 if case == "halved" else 1.0)
+    left = _RPM * minutes - sum(record["status"] == _OK for record in others)
     tokens = sum(record["usage"]["prompt_tokens"] + size for record in served) / (_TPM * minutes)
-    return 100 * max(requests, tokens), 100 * len(refused) / max(1, len(served) + len(refused))
+    share = tokens if case == "tokens bind" else len(served) / left
+    return 100 * share, 100 * len(refused) / max(1, len(served) + len(refused))
 
 
 def _bodies(size: int) -> Iterator[dict[str, Any]]:
@@ -127,15 +131,17 @@ async def _sleeping(url: str, size: int) -> None:
 async def _take(url: str, rpm: float) -> None:
     """Take requests at an even rate, as another client of the same account."""
     async with aiohttp.ClientSession(headers={"Authorization": "Bearer other"}) as session:
-        bodies, tasks = _bodies(1), set[asyncio.Task[None]]()
+        bodies, loop = _bodies(1), asyncio.get_running_loop()
 
         async def ask() -> None:
             async with session.post(f"{url}/chat/completions", json=next(bodies)) as answer:
                 await answer.read()
 
-        while True:
-            tasks.add(asyncio.create_task(ask()))
-            await asyncio.sleep(60 / rpm)
+        began = loop.time()
+        async with asyncio.TaskGroup() as tasks:
+            for number in itertools.count(1):
+                tasks.create_task(ask())
+                await asyncio.sleep(began + number * 60 / rpm - loop.time())
 
 
 def _free() -> float:
