@@ -20,6 +20,7 @@ from barechat import (
     NotFound,
     ParameterError,
     Reply,
+    StreamTruncated,
     TraceEvent,
 )
 from support import KEY, MODEL, QUICK
@@ -63,13 +64,13 @@ class Talk:
         reply: Reply = self.do("send", text, session=session, **options)
         return reply
 
-    def stream(self, text: str) -> str:
+    def stream(self, *message: str, name: str = "stream", **options: Any) -> str:
         if self._runner is None:
-            with self.session.stream(text) as pieces:
+            with getattr(self.session, name)(*message, **options) as pieces:
                 return "".join(pieces)
 
         async def read() -> str:
-            async with self.session.stream(text) as pieces:
+            async with getattr(self.session, name)(*message, **options) as pieces:
                 return "".join([piece async for piece in pieces])
 
         return self._runner.run(read())
@@ -222,6 +223,36 @@ def test_a_retry_that_fails_leaves_the_old_reply(talk: Callable[..., Talk], simu
     with pytest.raises(NotFound):
         one.do("retry_last")
     assert one.session.messages == before
+
+
+def test_a_streamed_retry_leaves_the_old_reply_until_the_new_one_has_come_whole(
+    talk: Callable[..., Talk], simulator: Simulator
+) -> None:
+    one = talk("Be brief.")
+    one.send("One")
+    before = list(one.session.messages)
+    simulator.fail_next(reply="One two three", cut_after=2)
+    with pytest.raises(StreamTruncated):
+        one.stream(name="stream_last")
+    assert one.session.messages == before
+    again = one.stream(name="stream_last", seed=7)
+    assert said(one) == ["Be brief.", "One"]
+    assert one.session.messages == [*before[:-1], {"role": "assistant", "content": again}] != before
+
+
+def test_another_system_prompt_holds_from_the_next_turn_on_and_is_in_the_file(
+    talk: Callable[..., Talk], tmp_path: Path
+) -> None:
+    one = talk("Be brief.", path=tmp_path / "talk.json")
+    one.send("One")
+    assert one.session.system_prompt == "Be brief."
+    one.session.system_prompt = "Be rude."
+    one.send("Two")
+    assert said(one)[0] == "Be rude."
+    assert roles(one.session) == "suaua"
+    one.session.system_prompt = None
+    assert (one.session.system_prompt, roles(one.session)) == (None, "uaua")
+    assert json.loads((tmp_path / "talk.json").read_text()) == one.session.messages
 
 
 def test_a_fork_goes_its_own_way(talk: Callable[..., Talk], tmp_path: Path) -> None:

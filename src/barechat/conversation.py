@@ -104,6 +104,18 @@ class Conversation(Generic[AnyClient]):
         if self._path is not None and self._path.exists():
             self.messages = read_messages(self._path)
 
+    @property
+    def system_prompt(self) -> str | None:
+        """What the conversation begins with, None for nothing. Another holds from the next turn on."""
+        leads = self.messages[: history.lead(self.messages)]
+        return "\n\n".join(history.told(message) for message in leads) or None
+
+    @system_prompt.setter
+    def system_prompt(self, text: str | None) -> None:
+        with self._changing:
+            rest = self.messages[history.lead(self.messages) :]
+            self._change([{"role": "system", "content": text}, *rest] if text else rest)
+
     def undo(self) -> list[dict[str, Any]]:
         """Forget the last turn, and return its messages; [] if there is none, or a summary stands for it."""
         with self._changing:
@@ -238,10 +250,10 @@ class Conversation(Generic[AnyClient]):
         if error.cost is not None and error.cost.picodollars != 0:
             self.cost.record(self.model or "", None, error.cost)
 
-    def _settled(self, turn: dict[str, Any], receipt: Receipt) -> None:
+    def _settled(self, turn: dict[str, Any], receipt: Receipt, replaced: list[dict[str, Any]]) -> None:
         if receipt.reply is not None:
             self.cost.calculate(receipt.reply)
-            self._remember(turn, receipt.reply)
+            self._remember(turn, receipt.reply, replaced)
         elif receipt.cost.picodollars != 0:
             self.cost.record(self.model or "", None, receipt.cost)
 

@@ -80,8 +80,18 @@ def summarized(messages: Sequence[Message], kept: int, summary: str) -> list[Mes
 
 def summary_request(messages: Sequence[Message]) -> list[Message]:
     """Return what asks a model for a summary of these messages."""
-    lines = [f"{message.get('name', message['role'])}: {_told(message)}" for message in messages]
+    lines = [f"{message.get('name', message['role'])}: {told(message)}" for message in messages]
     return [{"role": "system", "content": _ASKS_SUMMARY}, {"role": "user", "content": "\n\n".join(lines)}]
+
+
+def told(message: Message) -> str:
+    """Return a message's text, and what it holds besides by its kind."""
+    content = message.get("content") or ""
+    parts = [content] if isinstance(content, str) else [part.get("text") or f"[{part['type']}]" for part in content]
+    for call in message.get("tool_calls") or ():
+        asked = call.get("function") or call.get("custom") or {}
+        parts.append(f"[calls {asked.get('name')}: {asked.get('arguments') or asked.get('input') or ''}]")
+    return "\n".join(parts)
 
 
 def _turns(messages: Sequence[Message]) -> list[int]:
@@ -90,13 +100,3 @@ def _turns(messages: Sequence[Message]) -> list[int]:
 
 def _is_summary(message: Message) -> bool:
     return message["role"] == "system" and message.get("name") == _SUMMARY
-
-
-def _told(message: Message) -> str:
-    """Return a message's text, and what it holds besides by its kind."""
-    content = message.get("content") or ""
-    parts = [content] if isinstance(content, str) else [part.get("text") or f"[{part['type']}]" for part in content]
-    for call in message.get("tool_calls") or ():
-        asked = call.get("function") or call.get("custom") or {}
-        parts.append(f"[calls {asked.get('name')}: {asked.get('arguments') or asked.get('input') or ''}]")
-    return "\n".join(parts)

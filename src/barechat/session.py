@@ -49,11 +49,12 @@ class ChatSession(Conversation[Client]):
 
         What is to be summed up before is summed up at once, and not when first iterated.
         """
-        turn = _said(user_message)
-        self._sum_up(turn)
-        stream = self._client.stream(self._prompt(self.messages, turn), model=self.model, **self._merged(options))
-        stream.when_filed(lambda receipt: self._settled(turn, receipt))
-        return stream
+        return self._stream(_said(user_message), [], options)
+
+    def stream_last(self, **options: Unpack[CallOptions]) -> ChatStream:
+        """Same as `retry_last`, read as it comes: the old reply stays until the new one has come whole."""
+        turn, replaced = self._last()
+        return self._stream(turn, replaced, options)
 
     def close(self) -> None:
         """Let other sessions write the file. The client stays open."""
@@ -72,6 +73,13 @@ class ChatSession(Conversation[Client]):
         self.cost.calculate(reply)
         self._remember(turn, reply, replaced)
         return reply
+
+    def _stream(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> ChatStream:
+        self._sum_up(turn)
+        prompt = self._prompt(self.messages[: len(self.messages) - len(replaced)], turn)
+        stream = self._client.stream(prompt, model=self.model, **self._merged(options))
+        stream.when_filed(lambda receipt: self._settled(turn, receipt, replaced))
+        return stream
 
     def _sum_up(self, turn: dict[str, Any]) -> None:
         if old := self._to_summarize(turn):
@@ -106,10 +114,12 @@ class AsyncChatSession(Conversation[AsyncClient]):
 
         It sums nothing up, since it isn't awaited: what is too much isn't sent, and the next `send` sums it up.
         """
-        turn = _said(user_message)
-        stream = self._client.stream(self._prompt(self.messages, turn), model=self.model, **self._merged(options))
-        stream.when_filed(lambda receipt: self._settled(turn, receipt))
-        return stream
+        return self._stream(_said(user_message), [], options)
+
+    def stream_last(self, **options: Unpack[CallOptions]) -> AsyncChatStream:
+        """Same as ChatSession.stream_last, for `async with` and `async for`."""
+        turn, replaced = self._last()
+        return self._stream(turn, replaced, options)
 
     async def close(self) -> None:
         """Same as ChatSession.close, awaited."""
@@ -130,6 +140,12 @@ class AsyncChatSession(Conversation[AsyncClient]):
         self.cost.calculate(reply)
         self._remember(turn, reply, replaced)
         return reply
+
+    def _stream(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> AsyncChatStream:
+        prompt = self._prompt(self.messages[: len(self.messages) - len(replaced)], turn)
+        stream = self._client.stream(prompt, model=self.model, **self._merged(options))
+        stream.when_filed(lambda receipt: self._settled(turn, receipt, replaced))
+        return stream
 
     async def _call(self, messages: list[dict[str, Any]], model: str | None, options: CallOptions) -> Reply:
         try:
