@@ -13,6 +13,7 @@ def main() -> None:
     """Run the command that the arguments name, and exit with its code."""
     try:
         import click  # noqa: PLC0415 - absent without the extra `cli`
+        import platformdirs  # noqa: F401, PLC0415 - likewise
         import rich  # noqa: F401, PLC0415 - likewise
     except ModuleNotFoundError as error:
         sys.exit(f"barechat: the command needs {error.name}: pip install 'barechat[cli]'")

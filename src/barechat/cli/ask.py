@@ -89,14 +89,14 @@ def ask(
     question = _Question(
         messages=messages,
         model=model,
-        parameters=_named_values(parameters, "-p"),
-        extra=_named_values(extras, "-x"),
+        parameters=named_values(parameters, "-p"),
+        extra=named_values(extras, "-x"),
         streamed=not (no_stream or as_json),
     )
     from barechat.cli.terminal import standard  # noqa: PLC0415 - for a quick `barechat --help`
 
     answer, notes = standard()
-    with _warnings_told(notes):
+    with warnings_told(notes.line):
         return _perform(question, answer, notes, as_json=as_json, wire=wire, curl=curl, base_url=base_url)
 
 
@@ -287,13 +287,18 @@ class _Asking:
 
 def _prompt(argument: str | None) -> str:
     """Return the prompt: the argument, what is piped in, or both with an empty line between."""
-    parts = [part for part in (argument, _piped()) if part and part.strip()]
+    parts = [part for part in (argument, piped()) if part and part.strip()]
     if not parts:
         raise click.UsageError("there is no prompt: give it as an argument, or pipe it in.")
     return "\n\n".join(parts)
 
 
-def _piped() -> str:
+def piped() -> str:
+    """Return what is piped in, "" where nothing is.
+
+    Raises:
+        click.UsageError: it isn't text.
+    """
     if sys.stdin is None or sys.stdin.isatty():
         return ""
     try:
@@ -306,7 +311,7 @@ def _piped() -> str:
     raise click.UsageError("what is piped in is not text: it is neither UTF-8 nor of the locale's encoding.")
 
 
-def _named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
+def named_values(pairs: Sequence[str], option: str) -> dict[str, Any]:
     """Return the values by their names, each parsed as JSON, else as it stands."""
     import msgspec  # noqa: PLC0415 - for a quick `barechat --help`
 
@@ -353,11 +358,11 @@ def _transcript(notes: Notes) -> Transcript:
 
 
 @contextlib.contextmanager
-def _warnings_told(notes: Notes) -> Iterator[None]:
+def warnings_told(say: Callable[[str, str], None]) -> Iterator[None]:
     """Tell warnings in one line each, and leave it to the exit code's line to tell verdicts."""
 
     def tell(message: Warning | str, *_: Any, **__: Any) -> None:
-        notes.line(f"warning: {message}", "yellow")
+        say(f"warning: {message}", "yellow")
 
     logging.getLogger("barechat").addHandler(logging.NullHandler())
     with warnings.catch_warnings():

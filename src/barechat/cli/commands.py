@@ -6,8 +6,10 @@ import click
 
 from barechat import __version__
 from barechat.cli.ask import ask
+from barechat.cli.chat import chat
 from barechat.cli.demo import demo
 from barechat.cli.prices import prices
+from barechat.cli.sessions import sessions
 from barechat.cli.sim import sim
 
 
@@ -20,5 +22,5 @@ def barechat() -> None:
     """
 
 
-for command in (ask, prices, sim, demo):
+for command in (ask, chat, sessions, prices, sim, demo):
     barechat.add_command(command)
