@@ -227,7 +227,7 @@ def test_an_async_answer_that_is_closed_when_a_chunk_has_just_ended_is_a_failed_
         assert await answer.read(None) == b"ab"
         reader = asyncio.ensure_future(answer.read(None))
         await asyncio.sleep(0)
-        answer._response.content.end_http_chunk_receiving()  # wakes its reader, with nothing to read
+        answer._content.end_http_chunk_receiving()  # wakes its reader, with nothing to read
         answer.close()
         with pytest.raises(ConnectionFailed):
             await reader

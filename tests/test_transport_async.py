@@ -27,7 +27,8 @@ from barechat import (
     Timeouts,
 )
 from barechat.steps import Deadline, Send
-from barechat.transport.asynchronous import AsyncTransport, _timeout
+from barechat.transport.asynchronous import AsyncTransport
+from barechat.transport.handler import _timeout
 from framings import BROKEN, CUT, EVERY_FRAMING, HEADLESS, NOT_HTTP, TEXT, framed, self_signed
 from support import KEY, MODEL, ONCE, AsyncCaller, ByteServer, Sent, chunked, head, piece, whole_body
 

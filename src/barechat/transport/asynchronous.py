@@ -1,20 +1,22 @@
 """How the async client moves bytes: aiohttp's connections, with our own timers.
 
+aiohttp's session would do the same, and more than twice as slowly: it is made for any request, and ours are all alike
+(bench/README.md). So its connector finds the connections, its parser reads the answers, and the rest is here.
+
 Foreign exceptions become barechat's here, narrowly, each once. What could have reached the server is told with them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import aiohttp
-import yarl
 from aiohttp.http import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
 
 from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
 from barechat.settings import proxy_for
@@ -29,19 +31,17 @@ from barechat.transport.common import (
     tls_fault,
     tls_refused,
 )
-from barechat.transport.handler import Connector
+from barechat.transport.handler import Connector, handler_of
 from barechat.transport.tls import asked_context, made_context
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
-    from aiohttp.abc import AbstractStreamWriter
-    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.streams import StreamReader
 
     from barechat.settings import Certificate, Proxy, Verify
     from barechat.steps import Send
-
-_MAX_HEADER_BYTES = 65536
 
 
 class AsyncTransport:
@@ -51,13 +51,14 @@ class AsyncTransport:
         self, origin: str, *, verify: Verify = True, cert: Certificate | None = None, proxy: str | None = None
     ) -> None:
         parts = urlsplit(origin)
+        self._origin = f"{parts.scheme}://{parts.netloc}"
         self._proxy = proxy_for(parts.scheme, parts.hostname or "", parts.port, proxy)
         self._tunnels = self._proxy is not None and parts.scheme == "https"
         speaks_tls = parts.scheme == "https" or (self._proxy is not None and self._proxy.speaks_tls)
         self._tls = asked_context(verify, cert, speaks_tls=speaks_tls)
         if self._tls is None and speaks_tls:
             self._tls = made_context()  # aiohttp makes its own when imported, and then knows no SSL_CERT_DIR
-        self._opened: dict[asyncio.AbstractEventLoop, tuple[aiohttp.ClientSession, AsyncGenerator[object]]] = {}
+        self._opened: dict[asyncio.AbstractEventLoop, tuple[Connector, AsyncGenerator[object]]] = {}
 
     async def send(self, step: Send) -> AsyncAnswer:
         """Send a request; return its answer once the head has come.
@@ -66,38 +67,14 @@ class AsyncTransport:
             BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
         loop = asyncio.get_running_loop()
-        now = time.monotonic()
-        body = _Body(step.body, step.leaving)
-        fault: BarechatError
-        cause: Exception | None
-        connect_by, head_by = step.connect_by, step.head_by
+        pool = await self._pool(loop)
+        answer = AsyncAnswer(await self._connection(pool, step.connect_by), loop)
         try:
-            async with asyncio.timeout_at(None if head_by is None else loop.time() + head_by.at - now):
-                response = await (await self._session(loop)).post(
-                    yarl.URL(step.url, encoded=True),
-                    data=body,
-                    headers=step.headers if self._tunnels else {**step.headers, **self._proxy_headers()},
-                    allow_redirects=False,
-                    proxy=None if self._proxy is None else self._proxy.url,
-                    proxy_headers=self._proxy_headers() if self._tunnels else None,
-                    timeout=_timeout(connect_by, now),
-                )
-            if response.status != HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or self._proxy is None:
-                return AsyncAnswer(response, loop)
-            response.close()  # unread: it may repeat the password
-            fault, cause = proxy_refused(self._proxy.url, response.status), None
-        except aiohttp.ConnectionTimeoutError as error:
-            assert connect_by is not None  # noqa: S101 - aiohttp was given this very one
-            fault, cause = deadline_exceeded(connect_by, sent=False), error
-        except aiohttp.ClientError as error:
-            fault, cause = _translated(error, body.sent, self._proxy), error
-        except TimeoutError as error:
-            assert head_by is not None  # noqa: S101 - likewise
-            fault, cause = deadline_exceeded(head_by, sent=body.sent), error
-        except (OSError, UnicodeError) as error:  # the latter from a host's name that DNS can't carry
-            fault, cause = _translated(error, body.sent, self._proxy), error
-        # Out here, so that a ClientResponseError is no part of it: that one's repr shows all headers, the key's too.
-        raise fault from (None if isinstance(cause, aiohttp.ClientResponseError) else cause)
+            await self._ask(answer, step, pool.host)
+        except BaseException:
+            answer.close()
+            raise
+        return answer
 
     async def close(self) -> None:
         """Close the running loop's connections, and drop those of loops that have ended."""
@@ -106,32 +83,65 @@ class AsyncTransport:
         if opened is not None:
             await opened[1].aclose()
 
+    async def _connection(self, pool: Connector, by: Deadline | None) -> Connection:
+        """Return a connection, idle or new."""
+        fault: BarechatError
+        cause: Exception
+        try:
+            return await pool.connection(by)
+        except TimeoutError as error:
+            assert by is not None  # noqa: S101 - the pool was given this very one
+            fault, cause = deadline_exceeded(by, sent=False), error
+        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last from a name that DNS can't carry
+            fault, cause = _translated(error, sent=False, proxy=self._proxy), error
+        # Out here, so that a ClientResponseError is no part of it: that one's repr shows all headers, the key's too.
+        raise fault from (None if isinstance(cause, aiohttp.ClientResponseError) else cause)
+
+    async def _ask(self, answer: AsyncAnswer, step: Send, host: str) -> None:
+        by = step.head_by
+        if by is not None and by.at <= time.monotonic():
+            raise deadline_exceeded(by, sent=False)
+        step.leaving()
+        await answer.begin(self._request(step, host), by)
+        if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
+            raise proxy_refused(self._proxy.url, answer.status)  # unread: it may repeat the password
+
+    def _request(self, step: Send, host: str) -> bytes:
+        """Return a request as it goes over the wire."""
+        headers = {"Host": host, **step.headers}
+        if self._proxy is not None and not self._tunnels:
+            target = step.url
+            headers |= self._proxy_headers()
+        else:
+            target = step.url.removeprefix(self._origin)
+        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+        head = f"POST {target} HTTP/1.1\r\n{lines}Content-Length: {len(step.body)}\r\n\r\n"
+        return head.encode() + step.body
+
     def _proxy_headers(self) -> dict[str, str]:
         authorization = None if self._proxy is None else self._proxy.authorization
         return {} if authorization is None else {"Proxy-Authorization": authorization}
 
-    async def _session(self, loop: asyncio.AbstractEventLoop) -> aiohttp.ClientSession:
+    async def _pool(self, loop: asyncio.AbstractEventLoop) -> Connector:
         opened = self._opened.get(loop)
         if opened is None:
-            sessions = self._open()
-            opened = self._opened[loop] = await anext(sessions), sessions
+            pools = self._open()
+            opened = self._opened[loop] = await anext(pools), pools
             await self._drop_ended()
         return opened[0]
 
-    async def _open(self) -> AsyncGenerator[aiohttp.ClientSession]:
-        """Yield a session, and close it at the generator's end: asyncio ends those that a loop leaves open."""
-        session = aiohttp.ClientSession(
-            connector=Connector(limit=0, ssl=self._tls or True),  # how many at once is the caller's choice
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,  # it would read .netrc, and send what it finds there
-            max_line_size=_MAX_HEADER_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
+    async def _open(self) -> AsyncGenerator[Connector]:
+        """Yield a pool, and close it at the generator's end: asyncio ends those that a loop leaves open."""
+        pool = Connector(
+            self._origin,
+            tls=self._tls,
+            proxy=None if self._proxy is None else self._proxy.url,
+            proxy_headers=self._proxy_headers() if self._tunnels else None,
         )
         try:
-            yield session
+            yield pool
         finally:
-            await session.close()
+            await pool.close()
 
     async def _drop_ended(self) -> None:
         for loop in list(self._opened):  # a copy: other loops run in other threads
@@ -140,17 +150,40 @@ class AsyncTransport:
 
 
 class AsyncAnswer:
-    """An answer whose head has come. It goes back to the pool by itself when its body has been read to the end."""
+    """An answer. Its connection goes back to the pool by itself when its body has been read to the end.
 
-    def __init__(self, response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> None:
-        self.status: int = response.status
-        raw = response.raw_headers
-        self.headers: Mapping[str, str] = merged((name.decode("latin-1"), value) for name, value in raw)
-        self._response = response
+    One timer serves all that it waits for; a deadline that has moved on is looked at when the timer wakes.
+    """
+
+    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self.status = 0
+        self.headers: Mapping[str, str] = {}
+        self._connection = connection
+        self._handler = handler_of(connection)
+        self._content: StreamReader = EMPTY_PAYLOAD
         self._loop = loop
-        self._alarm = _Alarm(response, loop)
-        if response.connection is not None and response.connection.protocol is not None:
-            _tell_reader_of_faults(response.content, response.connection.protocol)
+        self._by: Deadline | None = None
+        self._broken: HttpProcessingError | None = None  # why the body's end is none
+        self._rung: Deadline | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+
+    async def begin(self, request: bytes, by: Deadline | None) -> None:
+        """Send a request, and wait for the answer's head.
+
+        Raises:
+            BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
+        """
+        self._set_timer(by)
+        try:
+            message, content = await self._handler.ask(request)
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            raise self._fault(error, sent=None) from error
+        finally:
+            self._by = None
+        self.status, self._content = message.code, content
+        self.headers = merged([(str(name, "latin-1"), value) for name, value in message.raw_headers])
+        content.on_eof(self._give_back)
 
     async def read(self, by: Deadline | None) -> bytes:
         """Return whatever bytes have come, b"" at the end.
@@ -160,19 +193,21 @@ class AsyncAnswer:
         """
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("a stream is read on the event loop on which it began")
-        alarm, content = self._alarm, self._response.content
-        alarm.set(by)
+        self._set_timer(by)
         try:
-            return await content.readany()
-        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            data = await self._content.readany()
+            if not data and self._broken is not None:
+                raise self._broken
+            return data
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
+            raise self._fault(error, sent=True) from error
+        except RuntimeError as error:
             # aiohttp's own, where the end of a chunk wakes the reader up, and the answer is closed before it reads on
-            if isinstance(error, RuntimeError) and content.exception() is None:
+            if self._content.exception() is None:
                 raise
-            if alarm.rung is not None:
-                raise deadline_exceeded(alarm.rung, sent=True) from error
-            raise _translated(error, sent=True) from error
+            raise self._fault(error, sent=True) from error
         finally:
-            alarm.set(None)
+            self._by = None
 
     async def drain(self) -> bytes:
         """Read the little that may follow the answer, so that the connection can be used again; return it."""
@@ -186,104 +221,47 @@ class AsyncAnswer:
         return rest
 
     def close(self) -> None:
-        """Close the connection if the body wasn't read to the end."""
-        self._alarm.cancel()
-        connection = self._response.connection
-        self._response.close()
-        if connection is not None and self._loop.is_closed():  # where the response lets its connection be
-            connection.close()
-
-
-def _tell_reader_of_faults(content: aiohttp.StreamReader, protocol: ResponseHandler) -> None:
-    """Wake the body's reader up when the connection is closed for broken HTTP.
-
-    aiohttp 3.14's compiled parser tells only whoever waits for the next answer's head, and a body's reader would wait
-    for ever.
-    """
-
-    def tell(_: object) -> None:
-        fault = protocol.exception()
-        if isinstance(fault, HttpProcessingError) and not content.is_eof() and content.exception() is None:
-            content.set_exception(_not_http(fault.message))
-
-    def forget() -> None:  # the connection may outlive many answers
-        if closed is not None:
-            closed.remove_done_callback(tell)
-
-    closed = protocol.closed
-    if closed is None:  # it is closed already
-        tell(None)
-    else:
-        closed.add_done_callback(tell)
-        content.on_eof(forget)
-
-
-class _Alarm:
-    """One timer for all reads of an answer; a deadline that moves on is looked at when the timer wakes."""
-
-    def __init__(self, response: aiohttp.ClientResponse, loop: asyncio.AbstractEventLoop) -> None:
-        self.rung: Deadline | None = None
-        self._response = response
-        self._loop = loop
-        self._deadline: Deadline | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
-
-    def set(self, deadline: Deadline | None) -> None:
-        """Ring at `deadline`, or not at all."""
-        self._deadline = deadline
-        if deadline is not None and (self._timer is None or deadline.at < self._timer_at):
-            self._start(deadline.at)
-
-    def cancel(self) -> None:
-        self._deadline = None
+        """Close the connection if the body wasn't read to the end, and wake up whoever reads."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._connection.close()  # nothing, once it has been given back
+        content = self._content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientConnectionError("the connection was closed"))
 
-    def _start(self, at: float) -> None:
+    def _give_back(self) -> None:
+        self._broken = self._handler.body_fault
+        if self._handler.is_writing():  # an answer to half a question: the other half would go before the next one
+            self._connection.close()
+        else:
+            self._connection.release()
+
+    def _set_timer(self, by: Deadline | None) -> None:
+        self._by = by
+        if by is not None and (self._timer is None or by.at < self._timer_at):
+            self._start_timer(by.at)
+
+    def _start_timer(self, at: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer_at = at
         self._timer = self._loop.call_later(max(at - time.monotonic(), 0), self._look)
 
     def _look(self) -> None:
-        self._timer = None
-        deadline = self._deadline
-        if deadline is None:
+        self._timer, by = None, self._by
+        if by is None:
             return
-        if deadline.at > time.monotonic():
-            self._start(deadline.at)
+        if by.at > time.monotonic():
+            self._start_timer(by.at)
             return
-        self.rung = deadline
-        self._response.close()  # wakes the reader up
+        self._rung = by
+        self.close()
 
-
-class _Body(aiohttp.Payload):
-    """A request's body that knows whether it has begun to leave."""
-
-    _value: bytes
-    _autoclose = True  # there is nothing to close
-
-    def __init__(self, data: bytes, leaving: Callable[[], object]) -> None:
-        super().__init__(data)
-        self._size = len(data)
-        self._leaving = leaving
-        self.sent: bool | None = False
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return self._value.decode(encoding, errors)
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        self._leaving()
-        self.sent = None
-        await writer.write(self._value)
-
-
-def _timeout(connect_by: Deadline | None, now: float) -> aiohttp.ClientTimeout:
-    """Return what aiohttp itself is to time: connecting alone, and to the fraction of a second."""
-    connect_s = None if connect_by is None else max(connect_by.at - now, 1e-3)
-    return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=None, ceil_threshold=math.inf)
+    def _fault(self, error: Exception, *, sent: bool | None) -> BarechatError:
+        if self._rung is not None:
+            return deadline_exceeded(self._rung, sent=sent)
+        return _translated(error, sent=sent)
 
 
 def _not_http(message: str) -> ProtocolBroken:
@@ -300,7 +278,7 @@ def _translated(error: Exception, sent: bool | None, proxy: Proxy | None = None)
     reason = _why(error)
     if proxy is not None and sent is False:
         return proxy_failed(proxy.url, reason)
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, HttpProcessingError | aiohttp.ClientResponseError):
         return _not_http(reason)
     if sent is False or isinstance(error, aiohttp.ClientConnectorError):
         return ConnectionFailed(f"could not connect: {reason}. Nothing was sent.", sent=False)
@@ -311,7 +289,7 @@ def _translated(error: Exception, sent: bool | None, proxy: Proxy | None = None)
 
 def _why(error: Exception) -> str:
     """Return the reason alone, without what aiohttp puts around it: the URL, an SSLContext's address."""
-    if isinstance(error, aiohttp.ClientResponseError):
+    if isinstance(error, HttpProcessingError | aiohttp.ClientResponseError):
         return error.message
     if isinstance(error, aiohttp.ClientConnectorError):
         return str(error.os_error)

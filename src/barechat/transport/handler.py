@@ -8,12 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import math
 import os
 import select
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import yarl
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
@@ -22,23 +25,49 @@ from barechat.transport.heads import fault_of_head, head_end, is_interim
 from barechat.transport.names import Addresses, look_up
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp.connector import Connection
+    from aiohttp.http import RawResponseMessage
+    from aiohttp.streams import StreamReader
+
+    from barechat.steps import Deadline
+
+_MAX_HEADER_BYTES = 65536
+_INTERIM = frozenset(range(100, 200)) - {101}
 
 
 class Connector(aiohttp.TCPConnector):
-    """aiohttp's pool, whose idle connections are tested before they are used.
+    """aiohttp's pool of connections to one origin, idle ones being tested before they are used.
 
     The loop may not have heard yet that the server has closed one, and the call would fail.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(resolver=_Resolver(), **options)
+    def __init__(
+        self, origin: str, *, tls: ssl.SSLContext | None, proxy: str | None, proxy_headers: dict[str, str] | None
+    ) -> None:
+        super().__init__(resolver=_Resolver(), limit=0, ssl=tls or True)  # how many at once is the caller's choice
         loop = asyncio.get_running_loop()
         self._factory = functools.partial(Handler, loop)  # type: ignore[assignment]  # a subclass's
+        self._wish = functools.partial(  # one for each new connection, since aiohttp writes into it
+            aiohttp.ClientRequest,
+            "POST",
+            yarl.URL(origin, encoded=True),
+            loop=loop,
+            proxy=None if proxy is None else yarl.URL(proxy),
+            proxy_headers=proxy_headers,
+        )
+        wish = self._wish()
+        self._key = wish.connection_key
+        self.host: str = wish.headers["Host"]
+
+    async def connection(self, by: Deadline | None) -> Connection:
+        """Return an idle connection, or make one."""
+        return await self._get(self._key, []) or await self.connect(self._wish(), [], _timeout(by, time.monotonic()))
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:
         for idle, _ in self._conns.get(key, ()):
-            if idle.is_connected() and not _has_news(idle):
+            if idle.is_connected() and isinstance(idle, Handler) and not idle.has_news():
                 break
             idle.abort()  # the pool then passes it over
         return await super()._get(key, traces)
@@ -50,12 +79,45 @@ class Handler(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._pid = os.getpid()
+        self.body_fault: HttpProcessingError | None = None  # why the last answer's body ended, where it wasn't whole
+        self._poll: select.poll | None = None  # for what comes while nobody uses it
         self._awaited: bytearray | None = bytearray()  # what has come of a head; None once it has come whole
 
     def set_response_params(self, **parameters: Any) -> None:
         """Get ready for the next answer."""
         self._awaited = bytearray()
         super().set_response_params(**parameters)
+
+    async def ask(self, request: bytes) -> tuple[RawResponseMessage, StreamReader]:
+        """Send a request; return its answer's head, and whence its body will come."""
+        self.set_response_params(
+            read_until_eof=True,
+            auto_decompress=False,
+            max_line_size=_MAX_HEADER_BYTES,
+            max_field_size=_MAX_HEADER_BYTES,
+        )
+        self.body_fault = None
+        assert self.transport is not None  # noqa: S101 - the pool hands out none that is closed
+        self.transport.write(request)
+        while True:
+            message, content = await self.read()
+            if message.code not in _INTERIM:
+                return message, content
+
+    def is_writing(self) -> bool:
+        """Say whether something of the request hasn't left yet."""
+        return self.transport is not None and bool(self.transport.get_write_buffer_size())
+
+    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+        """Tell whoever waits of a fault: a body's reader too, whom aiohttp's compiled parser lets wait for ever.
+
+        The reader gets what came before the fault, and then an end; `body_fault` says that it is none.
+        """
+        super().set_exception(exc, *cause)
+        content = self._payload
+        if isinstance(exc, HttpProcessingError) and content is not None and not content.is_eof():
+            self.body_fault, self._payload = exc, None
+            content.feed_eof()
 
     def data_received(self, data: bytes) -> None:
         """Take what has come. The head goes in by itself, once it has been judged.
@@ -77,6 +139,18 @@ class Handler(ResponseHandler):
             super().data_received(head[seen:])
         if data:
             super().data_received(data)
+
+    def has_news(self) -> bool:
+        """Say whether something has come over a connection that nobody uses: its end, or what nobody asked for."""
+        sock = None if self.transport is None else self.transport.get_extra_info("socket")
+        if sock is None:
+            return True
+        if not hasattr(select, "poll"):  # Windows
+            return bool(select.select([sock], [], [], 0)[0])
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
+        return bool(self._poll.poll(0))
 
     def abort(self) -> None:
         """Close the connection now. A forked child only lets go of its parent's: they have one selector for it."""
@@ -136,13 +210,14 @@ class _Resolver(AbstractResolver):
         """Nothing is kept."""
 
 
-def _has_news(idle: ResponseHandler) -> bool:
-    """Say whether something has come over a connection that nobody uses: its end, or what nobody asked for."""
-    sock = None if idle.transport is None else idle.transport.get_extra_info("socket")
-    if sock is None:
-        return True
-    if not hasattr(select, "poll"):  # Windows
-        return bool(select.select([sock], [], [], 0)[0])
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
+def handler_of(connection: Connection) -> Handler:
+    """Return a connection's end that is ours."""
+    handler = connection.protocol
+    assert isinstance(handler, Handler)  # noqa: S101 - the pool makes no others
+    return handler
+
+
+def _timeout(by: Deadline | None, now: float) -> aiohttp.ClientTimeout:
+    """Return what aiohttp itself is to time: connecting alone, and to the fraction of a second."""
+    connect_s = None if by is None else max(by.at - now, 1e-3)
+    return aiohttp.ClientTimeout(total=None, connect=connect_s, sock_read=None, ceil_threshold=math.inf)
