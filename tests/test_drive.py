@@ -8,6 +8,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from barechat.drive import AsyncDrive, Drive, Outlets
@@ -105,7 +106,8 @@ class Loop:
         return (Answer if self.kind == "blocking" else AwaitedAnswer)(head, left, self.told, self.rest)
 
     def retry_with(self, on_retry: Callable[[Attempt], Any]) -> None:
-        object.__setattr__(self.drive.receipt.call, "policy", RetryPolicy(on_retry=on_retry))
+        receipt = self.drive.receipt
+        receipt.call = msgspec.structs.replace(receipt.call, policy=RetryPolicy(on_retry=on_retry))
 
     def sleep(self, seconds: float) -> None:
         self.told.append(f"sleep {seconds:g}")

@@ -19,7 +19,7 @@ def reply(message: dict[str, Any], usage: tuple[int, int] | None = None) -> Any:
     body: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
     if usage is not None:
         body["usage"] = {"prompt_tokens": usage[0], "completion_tokens": usage[1]}
-    return reply_of(read_whole(msgspec.json.encode(body)), "complete")
+    return reply_of(read_whole(msgspec.json.encode(body)).raw, "complete")
 
 
 def tokens(ratios: Ratios, body_bytes: int, message: dict[str, Any], model: str = "m") -> tuple[int, int]:

@@ -249,7 +249,7 @@ def test_a_200_that_is_no_reply_never_passes_for_one(body: bytes, wanted: type[B
 
 def test_a_bom_before_a_reply_is_nothing() -> None:
     raw = {"choices": [CHOICE], "error": None}
-    assert read_whole(b"\xef\xbb\xbf" + json.dumps(raw).encode()) == raw
+    assert read_whole(b"\xef\xbb\xbf" + json.dumps(raw).encode()).raw == raw
 
 
 def verdict(*reasons: Any, n: int | None = None, ended: bool = True) -> str:

@@ -296,8 +296,7 @@ def test_secrets_are_what_stands_in_secret_headers_without_their_scheme() -> Non
 
 
 def test_of_two_secrets_where_one_begins_the_other_both_are_hidden_whole() -> None:
-    for secrets in (["secret-01", "secret-01-longer"], ["secret-01-longer", "secret-01"]):
-        assert without(secrets, "a secret-01-longer b secret-01 c") == "a *** b *** c"
+    assert without({"secret-01", "secret-01-longer"}, "a secret-01-longer b secret-01 c") == "a *** b *** c"
 
 
 def test_a_cause_is_dropped_for_what_it_holds_not_only_for_what_it_says() -> None:

@@ -130,7 +130,7 @@ def test_an_event_that_is_no_json_after_a_half_breaks_the_protocol() -> None:
 
 def test_halves_in_whole_replies_and_errors_are_read() -> None:
     body = json.dumps({"choices": [{"message": {"content": "a" + HIGH}}]}).encode()
-    assert read_whole(body)["choices"][0]["message"]["content"] == "a" + LOST
+    assert read_whole(body).raw["choices"][0]["message"]["content"] == "a" + LOST
     error = read_error(400, {}, json.dumps({"error": {"message": "no" + HIGH, "code": "c"}}).encode())
     assert isinstance(error, BadRequest)
     assert "no" + LOST in str(error)

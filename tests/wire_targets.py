@@ -59,7 +59,7 @@ def errors(data: bytes) -> None:
     status, body = FIRST_STATUS + (data or b"\0")[0], data[1:]
     _sound_fault(read_error(status, {}, body))
     try:
-        raw = read_whole(body)
+        raw = read_whole(body).raw
     except (ApiError, ProtocolBroken) as error:
         _sound_fault(error)
     else:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _REQUEST_ID_HEADERS = ("x-request-id", "apim-request-id", "x-ms-request-id", "request-id")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How an attempt ended: its error's class, sentence and code, if any, and the wait after it, if another follows."""
 
@@ -34,7 +34,7 @@ class Outcome:
 ANSWERED = Outcome()
 
 
-@dataclass
+@dataclass(slots=True)
 class Try:
     """One attempt in the making."""
 

@@ -12,8 +12,9 @@ import inspect
 import logging
 import os
 import threading
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 from barechat.errors import BarechatError, ConfigurationError
 from barechat.records import Delta, Reply
@@ -123,8 +124,7 @@ def advance(story: Story, answer: Any, error: BarechatError | None) -> Step | Re
         return reply
 
 
-@dataclass(frozen=True)
-class Outlets:
+class Outlets(msgspec.Struct, frozen=True):
     """Who is told of a call: its receipt's file, at the end; a tracer and a ledger, on the way.
 
     `running` holds the calls that have begun and not ended.
@@ -133,7 +133,7 @@ class Outlets:
     file: Callable[[Receipt], None]
     tracer: Tracer | None = None
     ledger: Ledger | None = None
-    running: set[Any] = field(default_factory=set)
+    running: set[Any] = msgspec.field(default_factory=set)
 
 
 class _Drive:
@@ -143,6 +143,7 @@ class _Drive:
         self.receipt = receipt
         self.listeners = [outlets.file]  # each is told once, when the call has ended, however it has
         self.is_closed = False
+        self._has_ended = False  # and everyone has been told
         self._story = story
         self._tracer = outlets.tracer
         self._trace_fault: BarechatError | None = None
@@ -162,7 +163,8 @@ class _Drive:
     def _advance(self, answer: Any, error: BarechatError | None) -> Step | None:
         """Take the story one step on; None once it has ended, or the call was closed."""
         step = None if self.is_closed else advance(self._story, answer, error)
-        self._file_ended()
+        if self._ledger is not None:
+            self._file_ended()
         if step is None or self.is_closed or isinstance(step, Reply):
             self.is_closed = True
             self._end()
@@ -171,6 +173,8 @@ class _Drive:
 
     def _end(self) -> None:
         """End the call, from wherever it stands. If it is interrupted itself, the next try goes on from there."""
+        if self._has_ended:
+            return
         if inspect.getgeneratorstate(self._story) == inspect.GEN_RUNNING:
             return  # a signal's handler closes the call in the middle of a step, whose loop will see to it
         try:
@@ -181,6 +185,7 @@ class _Drive:
             self._file_ended()
             while self.listeners:
                 self.listeners.pop(0)(self.receipt)
+            self._has_ended = True
 
     def _file_ended(self) -> None:
         """Have the attempts that have ended filed, each as soon as it has: another one may hold money meanwhile."""
@@ -261,6 +266,8 @@ class Drive(_Drive):
 
         Another thread's `next` wakes up and returns None. In a forked child, a parent's call is only let go of.
         """
+        if self._has_ended:
+            return
         self.is_closed = True
         if self._is_ours():  # a lock that was held at a fork stays so
             self._stop.set()
@@ -347,6 +354,8 @@ class AsyncDrive(_Drive):
         Another task's `next` wakes up and returns None. From another thread than that of its running loop, the call is
         ended there, as soon as the loop comes to it. In a forked child, a parent's call is only let go of.
         """
+        if self._has_ended:
+            return
         if not self._is_ours():
             self.is_closed = True
             return

@@ -217,14 +217,13 @@ class _Exchange:
                 break
             piece = inflater.feed(data)
         try:
-            raw = read_whole(b"".join(pieces))
+            reply = read_whole(b"".join(pieces))
         except ApiError:
             this.cost = FREE
             raise
-        self._receipt.whole = raw
-        reply = reply_of(raw, "partial")
+        self._receipt.whole = reply.raw
         self._meter(this, reply)
-        reply = msgspec.structs.replace(reply, verdict=verdict_of(raw, self._request.n, ended=True))
+        reply = msgspec.structs.replace(reply, verdict=verdict_of(reply.raw, self._request.n, ended=True))
         if reply.verdict != "unknown":
             self._estimate(this, reply)
         if self._request.streamed:
@@ -316,9 +315,11 @@ class _Exchange:
 
     def _estimate(self, this: Try, reply: Reply) -> None:
         """Set the cost of an answer that came whole, and that the server didn't count."""
+        if this.cost is not None:
+            return
         request = self._request
         usage = self._origin.ratios.usage(request.payload, len(request.body), request.model, reply)
-        if this.cost is None and usage is not None:
+        if usage is not None:
             this.cost = estimated(self._priced(usage, reply), self._bound())
 
     def _priced(self, usage: Usage, reply: Reply) -> Cost:

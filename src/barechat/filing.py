@@ -41,6 +41,6 @@ def file_receipt(receipt: Receipt, tracker: CostTracker) -> None:
             request.model,
             reply.request_id,
         )
-    else:
+    elif logger.isEnabledFor(logging.INFO):  # the words take longer than the rest
         cost = str(reply.cost) if reply.cost.picodollars is None else f"${reply.cost}"
         logger.info("%s: %s after %d attempts, %s", request.model, reply.verdict, len(receipt.attempts), cost)

@@ -91,7 +91,7 @@ def handle_response(response: Any) -> dict[str, Any]:
     body = response.content if hasattr(response, "content") else response.data
     headers = {name.lower(): value for name, value in response.headers.items()}
     if 200 <= status < 300:  # noqa: PLR2004 - HTTP's successes
-        return read_whole(body)
+        return read_whole(body).raw
     error = read_error(status, headers, body)
     error.request_id = headers.get("x-request-id")
     error.retry_after_s = server_delay_s(headers, datetime.now(UTC).timestamp())

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from barechat.wire.retry import Failure, RetryBudget, RetryPolicy
 
 
-@dataclass(frozen=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """What one call asks for, and under which policies."""
 
     endpoint: Endpoint
@@ -33,7 +32,7 @@ class Call:
     policy: RetryPolicy
     prices: Prices
     caps: Caps
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()  # on which it draws
     is_filed: bool = False  # in a ledger
 

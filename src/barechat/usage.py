@@ -22,7 +22,7 @@ def read_usage(raw: object) -> Usage | None:
     """
     if isinstance(raw, Usage):
         return raw
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, (dict, Mapping)):
         return None
     prompt, completion = _count(raw.get("prompt_tokens")), _count(raw.get("completion_tokens"))
     if prompt is None or completion is None:
@@ -64,12 +64,14 @@ def _read_completion_details(raw: Mapping[object, object]) -> CompletionTokensDe
 
 def _details(raw: Mapping[object, object], name: str) -> Mapping[object, object]:
     details = raw.get(name)
-    return details if isinstance(details, Mapping) else {}
+    return details if isinstance(details, (dict, Mapping)) else {}
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
         return None
+    if type(value) is int:  # as nearly all are, of a dozen an answer
+        return value if 0 <= value < _TOO_MANY else None
     if isinstance(value, str):
         readable = value.isascii() and value.isdigit() and len(value) <= _LONGEST_COUNT
         return int(value) if readable else None

@@ -8,7 +8,7 @@ model's largest output. The rate is the dearest that may be served: any tier, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FRAMING_TOKENS = 512
 """For what a server adds around the messages: roles, separators, its own few words about tools."""
 
-_FEES = ("web_search_options", "plugins", "data_sources", "models")
+_FEES = frozenset({"web_search_options", "plugins", "data_sources", "models"})
 """Parameters that let the server bill more than this model's tokens: a fee a search, or another model."""
 
 _TEXT_PARTS = ("text", "refusal")
@@ -54,8 +54,9 @@ def bound(request: Mapping[str, Any], body_bytes: int, model: str, prices: Price
 
 def is_text(request: Mapping[str, Any]) -> bool:
     """Say whether a request holds text and function tools alone, so that its bytes tell of its tokens."""
-    kinds = {kind for kind, _ in _parts(request)}
-    return not _speaks(request) and not _may_bill_more(request) and kinds <= set(_TEXT_PARTS)
+    if _speaks(request) or _may_bill_more(request):
+        return False
+    return all(kind in _TEXT_PARTS for kind, _ in _parts(request))
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def _may_bill_more(request: Mapping[str, Any]) -> bool:
     options = request.get("prompt_cache_options")
     ttl = options.get("ttl") if isinstance(options, Mapping) else None
     return (
-        any(request.get(name) is not None for name in _FEES)
+        (not _FEES.isdisjoint(request) and any(request.get(name) is not None for name in _FEES))
         or any(tool.get("type") not in _OWN_TOOLS for tool in _mappings(request.get("tools")))
         or ttl not in (None, "30m")  # longer cache writes are dearer; the table has the price of 30 minutes
     )
@@ -143,9 +144,10 @@ def _parts(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
             yield str(part.get("type")), part
 
 
-def _mappings(value: object) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, list | tuple):
-        yield from (item for item in value if isinstance(item, Mapping))
+def _mappings(value: object) -> Sequence[Mapping[str, Any]]:
+    if not isinstance(value, list | tuple):
+        return ()
+    return [item for item in value if isinstance(item, (dict, Mapping))]
 
 
 def _count(value: object) -> int | None:

@@ -57,12 +57,16 @@ _SNAPSHOT = re.compile(
 )
 
 
+_MOST_RESOLVED = 1000
+
+
 class Prices:
     """A price table and the names by which it is asked. Never changes; safe to share; pickles."""
 
     def __init__(self, table: Table, aliases: Mapping[str, str] | None = None) -> None:
         self._table = table
         self._aliases = dict(aliases or {})
+        self._resolved: dict[str, str | None] = {}  # names asked for lately, of which servers tell the same few
 
     @staticmethod
     def builtin() -> Prices:
@@ -155,6 +159,15 @@ class Prices:
 
         Case doesn't count: no two models differ by it alone, and Azure's deployments ignore it.
         """
+        try:
+            return self._resolved[model]
+        except KeyError:
+            if len(self._resolved) >= _MOST_RESOLVED:
+                self._resolved.clear()
+            found = self._resolved[model] = self._resolve(model)
+            return found
+
+    def _resolve(self, model: str) -> str | None:
         name = model.lower()
         bare = name.removeprefix(next(filter(name.startswith, PREFIXES), ""))
         for known in (name, bare):
@@ -216,7 +229,7 @@ class Prices:
         price = self.find(model, tier, on, prompt)
         if price is None or _holds_unpriced(usage, price, cache_ttl):
             return UNPRICED
-        if not _adds_up(usage):
+        if not _adds_up(usage, prompt, completion):
             # How such counts divide can't be known: the most that they can mean, each token at its dearest.
             return _at_most(most(price, prompt, completion), price)
         details = usage.prompt_tokens_details
@@ -275,13 +288,13 @@ def _rate(rate_pd: int | None, otherwise_pd: int) -> int:
 def _largest_counts(usage: Usage) -> tuple[int, int]:
     """Return the prompt's and completion's tokens; where counts contradict one another, the most that they say."""
     details, reply = usage.prompt_tokens_details, usage.completion_tokens_details
-    parts = (details.cached_tokens, details.cache_write_tokens, details.audio_tokens)
-    prompt = max(usage.prompt_tokens, sum(max(part, 0) for part in parts), 0)
+    parts = max(details.cached_tokens, 0) + max(details.cache_write_tokens, 0) + max(details.audio_tokens, 0)
+    prompt = max(usage.prompt_tokens, parts, 0)
     rest = usage.total_tokens - max(usage.prompt_tokens, 0)
     return prompt, max(usage.completion_tokens, reply.reasoning_tokens, reply.audio_tokens, rest, 0)
 
 
-def _adds_up(usage: Usage) -> bool:
+def _adds_up(usage: Usage, prompt: int, completion: int) -> bool:
     details, reply = usage.prompt_tokens_details, usage.completion_tokens_details
     kept = details.cached_tokens + details.cache_write_tokens
     counts = (
@@ -294,7 +307,7 @@ def _adds_up(usage: Usage) -> bool:
     return (
         min(counts) >= 0
         and not (details.audio_tokens and kept)  # how much of the audio was cached, the API doesn't say
-        and (usage.prompt_tokens, usage.completion_tokens) == _largest_counts(usage)
+        and (usage.prompt_tokens, usage.completion_tokens) == (prompt, completion)
     )
 
 

@@ -182,7 +182,7 @@ class AsyncAnswer:
         finally:
             self._by = None
         self.status, self._content = message.code, content
-        self.headers = merged([(str(name, "latin-1"), value) for name, value in message.raw_headers])
+        self.headers = merged(message.raw_headers)
         content.on_eof(self._give_back)
 
     async def read(self, by: Deadline | None) -> bytes:

@@ -130,7 +130,9 @@ class BlockingAnswer:
     def __init__(self, response: urllib3.BaseHTTPResponse, flight: Flight) -> None:
         self.status: int = response.status
         found = response.headers.items()
-        self.headers: Mapping[str, str] = merged((name, value.encode("latin-1")) for name, value in found)
+        self.headers: Mapping[str, str] = merged(
+            (name.encode("latin-1"), value.encode("latin-1")) for name, value in found
+        )
         self._response = response
         self._flight = flight
         self._is_ended = False

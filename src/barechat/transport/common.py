@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -94,13 +95,18 @@ def proxy_refused(url: str, status: int) -> ConnectionFailed:
     )
 
 
-def merged(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+def merged(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers under lower-case names, those that came twice joined by a comma (RFC 9110, section 5.2).
 
     What isn't ASCII is read as UTF-8, as far as it goes.
     """
     found: dict[str, str] = {}
-    for name, raw in headers:
-        key, value = name.lower(), raw.decode("utf-8", "replace").strip(" \t")
-        found[key] = f"{found[key]}, {value}" if key in found else value
+    for raw_name, raw in headers:
+        name, value = _lower(raw_name), raw.decode("utf-8", "replace").strip(" \t")
+        found[name] = f"{found[name]}, {value}" if name in found else value
     return found
+
+
+@lru_cache(500)  # a server's headers have the same names each time
+def _lower(name: bytes) -> str:
+    return name.decode("latin-1").lower()

@@ -108,12 +108,12 @@ class Handler(ResponseHandler):
         """Say whether something of the request hasn't left yet."""
         return self.transport is not None and bool(self.transport.get_write_buffer_size())
 
-    def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
+    def set_exception(self, exc: BaseException, exc_cause: BaseException | None = None) -> None:
         """Tell whoever waits of a fault: a body's reader too, whom aiohttp's compiled parser lets wait for ever.
 
         The reader gets what came before the fault, and then an end; `body_fault` says that it is none.
         """
-        super().set_exception(exc, *cause)
+        super().set_exception(exc, *(() if exc_cause is None else (exc_cause,)))
         content = self._payload
         if isinstance(exc, HttpProcessingError) and content is not None and not content.is_eof():
             self.body_fault, self._payload = exc, None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import UTC
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from barechat.records import RateLimits
@@ -20,7 +21,12 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 _DURATION_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(h|ms|m|s|us|µs|μs|ns)")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
+_PREFIX = len("x-ratelimit-")
+_WHOLE_DIGITS = 15  # that a float holds, too
+_UNTOLD = RateLimits()
 
+
+@lru_cache(1000)  # servers tell the same few, and reading one takes as long as reading a usage
 def duration_s(text: str) -> float | None:
     """Return a Go duration ("1m30.5s", "12ms") or plain seconds ("7") as seconds; None if it's neither, or negative."""
     text = text.strip()
@@ -38,15 +44,16 @@ def duration_s(text: str) -> float | None:
 
 def rate_limits(headers: Mapping[str, str]) -> RateLimits:
     """Read the x-ratelimit-* headers; `headers` has lower-case names."""
-    if not any(name.startswith("x-ratelimit-") for name in headers):
-        return RateLimits()
+    told = {name[_PREFIX:]: value for name, value in headers.items() if name.startswith("x-ratelimit-")}
+    if not told:
+        return _UNTOLD
     return RateLimits(
-        limit_requests=_count(headers.get("x-ratelimit-limit-requests")),
-        remaining_requests=_count(headers.get("x-ratelimit-remaining-requests")),
-        reset_requests_s=duration_s(headers.get("x-ratelimit-reset-requests", "")),
-        limit_tokens=_count(headers.get("x-ratelimit-limit-tokens")),
-        remaining_tokens=_count(headers.get("x-ratelimit-remaining-tokens")),
-        reset_tokens_s=duration_s(headers.get("x-ratelimit-reset-tokens", "")),
+        limit_requests=_count(told.get("limit-requests")),
+        remaining_requests=_count(told.get("remaining-requests")),
+        reset_requests_s=duration_s(told.get("reset-requests", "")),
+        limit_tokens=_count(told.get("limit-tokens")),
+        remaining_tokens=_count(told.get("remaining-tokens")),
+        reset_tokens_s=duration_s(told.get("reset-tokens", "")),
     )
 
 
@@ -68,11 +75,17 @@ def server_delay_s(headers: Mapping[str, str], now_epoch_s: float) -> float | No
 
 def _number(text: str) -> float | None:
     """Return a decimal number; float() alone would also take "nan", "inf" and "1_0"."""
+    if text.isdigit() and text.isascii():
+        return float(text)
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def _count(text: str | None) -> int | None:
-    number = _number((text or "").strip())
+    if text is None:
+        return None
+    if text.isdigit() and text.isascii() and len(text) <= _WHOLE_DIGITS:
+        return int(text)
+    number = _number(text.strip())
     return int(number) if number is not None and 0 <= number < math.inf else None
 
 

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 _OWN_END = frozenset({"stop", "tool_calls", "function_call"})
 
 
-def read_whole(body: bytes) -> dict[str, Any]:
-    """Return the object of a whole reply that came with status 200.
+def read_whole(body: bytes) -> Reply:
+    """Return the whole reply that a body with status 200 is, its verdict still "partial".
 
     Raises:
         ApiError: the body is the server's error after all.
-        ProtocolBroken: not JSON, or an object without choices.
+        ProtocolBroken: not JSON, an object without choices, or a message that can't be read.
     """
     raw = decode_object(body, "the reply")
     if raw.get("error") is not None:
@@ -39,8 +39,7 @@ def read_whole(body: bytes) -> dict[str, Any]:
             raise ProtocolBroken(
                 f"a choice of the reply has no message; it begins {quoted_start(body)}", body=kept(body)
             )
-        _message(choice["message"])  # refuses what it can't read, before anything is kept of it
-    return raw
+    return reply_of(raw, "partial")
 
 
 def verdict_of(raw: Mapping[str, Any], n: int | None, *, ended: bool) -> Verdict:
@@ -77,7 +76,7 @@ def reply_of(raw: dict[str, Any], verdict: Verdict) -> Reply:
     return Reply(
         id=_text(raw.get("id")) or "",
         model=_text(raw.get("model")) or "",
-        choices=tuple(_choice(choice, position) for position, choice in enumerate(raw["choices"])),
+        choices=tuple([_choice(choice, position) for position, choice in enumerate(raw["choices"])]),
         usage=read_usage(raw.get("usage")),
         cost=UNPRICED,
         verdict=verdict,

@@ -110,14 +110,13 @@ def azure_endpoint(
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """One request, ready but for the headers that are new with each attempt."""
 
     url: str
-    headers: Mapping[str, str] = field(repr=False)
-    payload: Mapping[str, Any] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    payload: Mapping[str, Any]
+    body: bytes
     model: str
     streamed: bool
     asks_usage: bool  # we added stream_options by ourselves, and may take it back
@@ -128,13 +127,16 @@ class Request:
         n = self.payload.get("n")
         return n if isinstance(n, int) else None
 
+    def __repr__(self) -> str:
+        return f"<Request of {self.model} to {self.url}>"  # its headers may hold secrets, and its body what is private
+
     def without_usage(self) -> Request:
         """Return the same request without the stream_options that we had added."""
         payload = dict(self.payload)
         options = {name: value for name, value in payload.pop("stream_options").items() if name != "include_usage"}
         if options:
             payload["stream_options"] = options
-        return replace(self, payload=payload, body=msgspec.json.encode(payload), asks_usage=False)
+        return msgspec.structs.replace(self, payload=payload, body=msgspec.json.encode(payload), asks_usage=False)
 
 
 def build(
@@ -312,7 +314,7 @@ def checked_messages(messages: Messages) -> list[Any]:
     checked: list[Any] = []
     for position, message in enumerate(messages):
         where = f"messages[{position}]"
-        if not isinstance(message, (Message, Mapping)):
+        if not isinstance(message, (dict, Message, Mapping)):
             raise ParameterError(f"{where} must be a dict with a role, not {type(message).__name__}", param=where)
         facts: Mapping[str, Any] = spelt(message, where) if isinstance(message, Message) else message
         role = facts.get("role")

@@ -12,7 +12,8 @@ from urllib.parse import quote
 from barechat.wire.request import mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from barechat.errors import BarechatError
 
@@ -23,11 +24,11 @@ _HIDDEN = "***"
 
 def secrets_of(headers: Mapping[str, str]) -> frozenset[str]:
     """Return what a request authenticates itself with, as far as it is long enough to be a secret."""
-    found = (secret for name, value in headers.items() if _is_secret(name) for secret in _secrets_in(name, value))
-    return frozenset(secret for secret in found if len(secret) >= SHORTEST)
+    secret = [(name, value) for name, value in headers.items() if _is_secret(name)]
+    return frozenset([part for pair in secret for part in _secrets_in(*pair) if len(part) >= SHORTEST])
 
 
-def without(secrets: Iterable[str], text: str | None) -> str | None:
+def without(secrets: AbstractSet[str], text: str | None) -> str | None:
     """Return a text without the secrets, nor the beginning of one where the text was cut within it."""
     if not text:
         return text
@@ -41,19 +42,19 @@ def without(secrets: Iterable[str], text: str | None) -> str | None:
     return text
 
 
-def without_whole(secrets: Iterable[str], text: str) -> str:
+def without_whole(secrets: AbstractSet[str], text: str) -> str:
     """Return a text without the secrets that stand in it as a whole."""
     for form in _forms(secrets):
         text = text.replace(form, _HIDDEN)
     return text
 
 
-def begun(secrets: Iterable[str], text: str) -> int:
+def begun(secrets: AbstractSet[str], text: str) -> int:
     """Return how many of a text's last characters may be the beginning of a secret whose rest is still to come."""
     return max((_begun(form, text) for form in _forms(secrets)), default=0)
 
 
-def redact(error: BarechatError, secrets: Iterable[str]) -> None:
+def redact(error: BarechatError, secrets: AbstractSet[str]) -> None:
     """Take the secrets out of an error's facts, and drop a foreign cause that tells one."""
     error.args = (without(secrets, str(error)),)
     error.code, error.type, error.param = (without(secrets, text) for text in (error.code, error.type, error.param))
@@ -103,7 +104,12 @@ def _secrets_in(name: str, value: str) -> Iterator[str]:
             yield b64decode(secret).decode().partition(":")[2]
 
 
-def _forms(secrets: Iterable[str]) -> list[str]:
+def _forms(secrets: AbstractSet[str]) -> list[str]:
+    return _forms_of_all(frozenset(secrets))
+
+
+@lru_cache(64)
+def _forms_of_all(secrets: frozenset[str]) -> list[str]:
     """Return the secrets in all the ways in which they may be echoed, the longest first: one may begin another."""
     return sorted((form for secret in secrets for form in _forms_of(secret)), key=len, reverse=True)
 
