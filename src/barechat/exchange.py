@@ -30,7 +30,7 @@ from barechat.errors import (
 from barechat.money.bound import bound
 from barechat.money.entry import Hold
 from barechat.money.estimate import estimated
-from barechat.records import FREE, Cost, Delta, Reply, Usage
+from barechat.records import FREE, Cost, Reply, Usage
 from barechat.steps import (
     Authorize,
     Deadline,
@@ -227,7 +227,9 @@ class _Exchange:
         if reply.verdict != "unknown":
             self._estimate(this, reply)
         if self._request.streamed:
-            yield from self._emit(this, [delta_of(choice) for choice in reply.choices])
+            emitted = self._senses.clock()
+            yield Emit([delta_of(choice) for choice in reply.choices])
+            self._pause(this, self._senses.clock() - emitted)
         return reply
 
     def _stream(self, this: Try, inflater: Inflater, beginning: bytes) -> Story:
@@ -254,7 +256,7 @@ class _Exchange:
 
     def _events(self, this: Try, inflater: Inflater, beginning: bytes, fold: Fold) -> Generator[Step, Any, None]:
         """Read a stream's events into `fold`, handing on what they bring, to [DONE] or the body's end."""
-        caps = self._call.caps
+        caps, clock = self._call.caps, self._senses.clock
         decoder = Decoder(max_line_bytes=caps.line_bytes, max_event_bytes=caps.body_bytes)
         data, read = beginning, Read(self._idle_by(this))
         while True:
@@ -264,7 +266,9 @@ class _Exchange:
                     continue
                 deltas = fold.take(events)
                 if deltas:
-                    yield from self._emit(this, deltas)
+                    emitted = clock()
+                    yield Emit(deltas)
+                    self._pause(this, clock() - emitted)
                 fault = fold.fault or (None if fold.done else decoder.fault)
                 if fault is not None:
                     raise fault
@@ -276,14 +280,11 @@ class _Exchange:
                 return
             data = inflater.feed(data)
 
-    def _emit(self, this: Try, deltas: list[Delta]) -> Generator[Step, Any, None]:
-        """Hand deltas on. The time that the caller takes counts towards no deadline."""
-        before = self._senses.clock()
-        yield Emit(deltas)
-        took = self._senses.clock() - before
-        this.paused += took
+    def _pause(self, this: Try, took_s: float) -> None:
+        """Take out the time that the caller took for what was emitted: it counts towards no deadline."""
+        this.paused += took_s
         if self._total is not None:
-            self._total = Deadline(self._total.at + took, "total", self._total.after_s)
+            self._total = Deadline(self._total.at + took_s, "total", self._total.after_s)
 
     # Deadlines: the earlier of the step's own and the call's.
 

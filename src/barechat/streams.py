@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -39,7 +38,7 @@ class BaseStream:
     _drive: Any
 
     def __init__(self) -> None:
-        self._ready: deque[Delta] = deque()
+        self._ready: Iterator[Delta] = iter(())  # what has come and wasn't taken
 
     @property
     def reply(self) -> Reply:
@@ -79,12 +78,10 @@ class ChatStream(BaseStream, Iterator[str]):
         self._drive: Drive = drive
 
     def __next__(self) -> str:
-        while True:
-            delta = self._next_delta()
-            if delta is None:
-                raise StopIteration
+        while (delta := self._next_delta()) is not None:
             if delta.content and delta.index == 0:
                 return delta.content
+        raise StopIteration
 
     def deltas(self) -> Iterator[Delta]:
         """Yield what each event adds to any choice: text, refusals, reasoning, tool calls, ends."""
@@ -106,13 +103,13 @@ class ChatStream(BaseStream, Iterator[str]):
         self.close()
 
     def _next_delta(self) -> Delta | None:
-        while not self._ready or self._drive.is_closed:
+        while self._drive.is_closed or (delta := next(self._ready, None)) is None:
             deltas = self._drive.next()
             if deltas is None:
                 self.reply  # noqa: B018 - raises if the stream was closed before its end
                 return None
-            self._ready.extend(deltas)
-        return self._ready.popleft()
+            self._ready = iter(deltas)
+        return delta
 
 
 class AsyncChatStream(BaseStream, AsyncIterator[str]):
@@ -123,12 +120,10 @@ class AsyncChatStream(BaseStream, AsyncIterator[str]):
         self._drive: AsyncDrive = drive
 
     async def __anext__(self) -> str:
-        while True:
-            delta = await self._next_delta()
-            if delta is None:
-                raise StopAsyncIteration
+        while (delta := await self._next_delta()) is not None:
             if delta.content and delta.index == 0:
                 return delta.content
+        raise StopAsyncIteration
 
     async def deltas(self) -> AsyncIterator[Delta]:
         """Same as ChatStream.deltas, for `async for`."""
@@ -146,10 +141,10 @@ class AsyncChatStream(BaseStream, AsyncIterator[str]):
         await self.close()
 
     async def _next_delta(self) -> Delta | None:
-        while not self._ready or self._drive.is_closed:
+        while self._drive.is_closed or (delta := next(self._ready, None)) is None:
             deltas = await self._drive.next()
             if deltas is None:
                 self.reply  # noqa: B018 - raises if the stream was closed before its end
                 return None
-            self._ready.extend(deltas)
-        return self._ready.popleft()
+            self._ready = iter(deltas)
+        return delta

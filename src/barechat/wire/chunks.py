@@ -149,7 +149,11 @@ class Fold:
         """Return the choice that an event's choice goes on with; a new one isn't kept yet."""
         if not isinstance(raw, dict):
             raise ProtocolBroken(f"a choice of an event is not an object: {quoted(raw)}")
-        index = checked_index(raw.get("index", 0), self._index_limit, "choice")
+        index = raw.get("index", 0)
+        known = self._choices.get(index) if type(index) is int else None
+        if known is not None:
+            return known
+        index = checked_index(index, self._index_limit, "choice")
         return self._choices.get(index) or _Choice(index)
 
 

@@ -71,8 +71,13 @@ class Decoder:
             raise self.fault
         events: list[Event] = []
         try:
-            self._take_lines(self._complete_lines(data), events)
-            self._check_line(self._pending)
+            lines = self._complete_lines(data)
+            if len(lines) > self._max_line_bytes:
+                self._take_long_lines(lines, events)
+            elif lines:
+                self._take_sound_lines(lines, events)
+            if self._pending:
+                self._check_line(self._pending)
         except ProtocolBroken as fault:
             self.fault = fault
             if not events:
@@ -98,6 +103,8 @@ class Decoder:
         if self._after_cr and data:
             self._after_cr = False
             data = data.removeprefix(b"\n")
+        if data.endswith(b"\n") and not self._pending:  # as nearly all pieces are: whole lines
+            return data
         last = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not last:
             self._pending += data
@@ -124,18 +131,18 @@ class Decoder:
                 f"a line of the stream is longer than {self._max_line_bytes} bytes", body=bytes(line[:200])
             )
 
-    def _take_lines(self, lines: bytes, events: list[Event]) -> None:
-        """Run the standard's line rules over whole lines, appending what they dispatch."""
-        if len(lines) > self._max_line_bytes:
-            start = 0
-            for end in _BYTES_LINE_END.finditer(lines):
-                if end.start() - start > self._max_line_bytes:
-                    self._take_sound_lines(lines[:start], events)
-                    self._check_line(lines[start : end.start()])
-                start = end.end()
+    def _take_long_lines(self, lines: bytes, events: list[Event]) -> None:
+        """Take lines of which one may be too long."""
+        start = 0
+        for end in _BYTES_LINE_END.finditer(lines):
+            if end.start() - start > self._max_line_bytes:
+                self._take_sound_lines(lines[:start], events)
+                self._check_line(lines[start : end.start()])
+            start = end.end()
         self._take_sound_lines(lines, events)
 
     def _take_sound_lines(self, lines: bytes, events: list[Event]) -> None:
+        """Run the standard's line rules over whole lines, appending what they dispatch."""
         try:
             text = lines.decode()
         except UnicodeDecodeError as error:
