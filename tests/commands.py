@@ -115,16 +115,19 @@ def on_a_terminal(*arguments: str, url: str | None = None, **more: str) -> tuple
 class Terminal:
     """`barechat …`, running on a terminal of 80 columns (POSIX alone)."""
 
+    through: tuple[str, ...] = ()  # a command that runs the one after it
+
     def __init__(self, *arguments: str, url: str | None = None, **more: str) -> None:
         import fcntl  # noqa: PLC0415 - Windows has neither of the three
         import pty  # noqa: PLC0415
         import termios  # noqa: PLC0415
 
-        self._ours, theirs = pty.openpty()
+        self.descriptor, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.process = subprocess.Popen(  # noqa: S603 - our own command
-            command(*arguments),
-            env=environment(url, TERM="xterm-256color", **more),
+            [*self.through, *command(*arguments)],
+            env=environment(url, **{"TERM": "xterm-256color"} | more),
+            start_new_session=True,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -137,12 +140,12 @@ class Terminal:
     def __exit__(self, *exception: object) -> None:
         self.process.kill()
         self.process.wait()
-        os.close(self._ours)
+        os.close(self.descriptor)
 
     def read(self) -> str:
         """Return what has come, "" at the end."""
         try:
-            leaks.heard.append(data := os.read(self._ours, 65536))
+            leaks.heard.append(data := os.read(self.descriptor, 65536))
             return data.decode().replace("\r\n", "\n")
         except OSError:  # what Linux says at a terminal's end
             return ""

@@ -9,10 +9,13 @@ from pathlib import Path
 import click
 import pytest
 
+from barechat.cli.chat_commands import COMMANDS as CHAT_COMMANDS
 from barechat.cli.commands import barechat
 
-PAGE = (Path(__file__).parent.parent / "docs" / "cli.md").read_text("utf-8")
-SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = (DOCS / "cli.md").read_text("utf-8")
+CHAT = (DOCS / "chat.md").read_text("utf-8")
+SHELL = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE + CHAT, re.DOTALL))
 EXAMPLES = re.findall(r"\bbarechat [a-z].*", SHELL)
 HEADING = re.compile(r"^##+ barechat ([\w ]+)$", re.MULTILINE)
 _, *PARTS = HEADING.split(PAGE)
@@ -75,13 +78,23 @@ def test_every_default_and_variable_is_documented(name: str) -> None:
             assert f"`{option.envvar}`" in section(name)
 
 
+def test_every_command_of_the_chat_is_documented_as_it_is_typed() -> None:
+    typed = [f"/{name} {command.takes}".rstrip() for name, command in CHAT_COMMANDS.items()]
+    assert re.findall(r"^\| `(/[^`]+)` \|", CHAT, re.MULTILINE) == typed
+
+
+def test_every_screen_of_the_chat_is_shown() -> None:
+    shown = re.findall(r"\(screens/(\S+)\)", CHAT)
+    assert sorted(shown) == sorted(path.name for path in (DOCS / "screens").iterdir())
+
+
 def test_the_options_of_all_are_documented() -> None:
     assert documented(PAGE.partition("\n## ")[0]) == {"--version", "-h", "--help"}
 
 
 @pytest.mark.parametrize("line", EXAMPLES)
 def test_every_example_parses(line: str) -> None:
-    arguments = shlex.split(re.split(r" [<>] | & ?$", line)[0])[1:]
+    arguments = shlex.split(re.split(r" [<>] | & ?$| +# ", line)[0])[1:]
     command: click.Command = barechat
     while isinstance(command, click.Group):
         command = command.commands[arguments.pop(0)]

@@ -29,6 +29,19 @@ CASES = [
         "from barechat import AsyncClient",
         {"aiohttp", "urllib3", "click", "rich", "barechat.simulator", "barechat.transport.blocking"},
     ),
+    (
+        "import barechat.cli.commands",
+        {
+            "rich",
+            "prompt_toolkit",
+            "platformdirs",
+            "markdown_it",
+            "msgspec",
+            "urllib3",
+            "barechat.client",
+            "barechat.errors",
+        },
+    ),
     ("import barechat.simulator", {"barechat.errors", "barechat.records", "barechat.client", "urllib3", "click"}),
 ]
 

@@ -72,6 +72,11 @@ def last_turn(messages: Sequence[Message]) -> int | None:
     return len(messages) - len(sent(messages)) + turns[-1] if turns else None
 
 
+def turns(messages: Sequence[Message]) -> int:
+    """Return how many turns there are."""
+    return len(_turns(messages))
+
+
 def summarized(messages: Sequence[Message], kept: int, summary: str) -> list[Message]:
     """Return the messages with a summary of all before the last `kept` of them."""
     at = len(messages) - kept

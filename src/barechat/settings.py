@@ -1,8 +1,8 @@
 """Which key, URLs, timeouts and proxies a client uses; the only reader of environment variables.
 
 OPENAI_API_KEY, OPENAI_BASE_URL, OPENAI_ORG_ID, OPENAI_PROJECT_ID; AZURE_OPENAI_API_KEY, AZURE_OPENAI_ENDPOINT;
-BARECHAT_PRICES, BARECHAT_LEDGER; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in either case; SSL_CERT_FILE (and
-SSL_CERT_DIR, read by OpenSSL).
+BARECHAT_PRICES, BARECHAT_LEDGER, BARECHAT_SESSIONS; HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY in either case;
+SSL_CERT_FILE (and SSL_CERT_DIR, read by OpenSSL).
 """
 
 from __future__ import annotations
@@ -169,6 +169,11 @@ def price_file() -> str:
 def ledger_file() -> str | None:
     """Return the command's ledger that BARECHAT_LEDGER names, "" for none, or None where it isn't set."""
     return os.environ.get("BARECHAT_LEDGER")
+
+
+def sessions_directory() -> str:
+    """Return the directory of the command's conversations that BARECHAT_SESSIONS names, or ""."""
+    return os.environ.get("BARECHAT_SESSIONS", "")
 
 
 def certificate_file() -> str:

@@ -110,7 +110,7 @@ def ask(
     from barechat.errors import BarechatError, ParameterError  # noqa: PLC0415 - likewise
 
     answer, notes = standard()
-    with _warnings_told(notes):
+    with warnings_told(notes.line):
         try:
             if curl:
                 return _print_curl(question, answer, base_url)
@@ -331,13 +331,18 @@ class _Asking:
 
 def _prompt(argument: str | None) -> str:
     """Return the prompt: the argument, what is piped in, or both with an empty line between."""
-    parts = [part for part in (argument, _piped()) if part and part.strip()]
+    parts = [part for part in (argument, piped()) if part and part.strip()]
     if not parts:
         raise click.UsageError("there is no prompt: give it as an argument, or pipe it in.")
     return "\n\n".join(parts)
 
 
-def _piped() -> str:
+def piped() -> str:
+    """Return what is piped in, "" where nothing is.
+
+    Raises:
+        click.UsageError: it isn't text.
+    """
     if sys.stdin is None or sys.stdin.isatty():
         return ""
     try:
@@ -368,11 +373,11 @@ def _transcript(notes: Notes) -> Transcript:
 
 
 @contextlib.contextmanager
-def _warnings_told(notes: Notes) -> Iterator[None]:
+def warnings_told(say: Callable[[str, str], None]) -> Iterator[None]:
     """Tell warnings in one line each, and leave it to the exit code's line to tell verdicts."""
 
     def tell(message: Warning | str, *_: Any, **__: Any) -> None:
-        notes.line(f"warning: {message}", "yellow")
+        say(f"warning: {message}", "yellow")
 
     logging.getLogger("barechat").addHandler(logging.NullHandler())
     with warnings.catch_warnings():

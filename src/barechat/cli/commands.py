@@ -8,10 +8,12 @@ from barechat import __version__
 from barechat.cli.ask import ask
 from barechat.cli.budget import budget
 from barechat.cli.bulk import bulk
+from barechat.cli.chat import chat
 from barechat.cli.cost import cost
 from barechat.cli.demo import demo
 from barechat.cli.ledger import ledger
 from barechat.cli.prices import prices
+from barechat.cli.sessions import sessions
 from barechat.cli.sim import sim
 
 
@@ -24,5 +26,5 @@ def barechat() -> None:
     """
 
 
-for command in (ask, bulk, cost, budget, ledger, prices, sim, demo):
+for command in (ask, chat, sessions, bulk, cost, budget, ledger, prices, sim, demo):
     barechat.add_command(command)

@@ -20,11 +20,19 @@ ENDS = {
 
 def dollars(cost: Cost) -> str:
     """Write a cost to its last digit, and how sure it is: "$0.0000222 exact", "at most $0.0098", "unpriced"."""
-    if cost.usd is None:
+    amount = _amount(cost)
+    if amount is None:
         return "unpriced"
-    whole, _, part = f"{cost.usd:f}".partition(".")
-    amount = f"${whole}.{part.rstrip('0').ljust(2, '0')}"
     return {"bound": f"at most {amount}", "estimate": f"about {amount}"}.get(cost.certainty, f"{amount} exact")
+
+
+def marked_dollars(cost: Cost, *, is_unicode: bool = True) -> str:
+    """Write the same with a mark for how sure it is: "$0.0000222", "≤ $0.0098", "≈ $0.0098", "unpriced"."""
+    amount = _amount(cost)
+    if amount is None:
+        return "unpriced"
+    marks = {"bound": "≤ ", "estimate": "≈ "} if is_unicode else {"bound": "<= ", "estimate": "~ "}
+    return f"{marks.get(cost.certainty, '')}{amount}"
 
 
 def decimal_of(picodollars: int) -> str:
@@ -75,6 +83,13 @@ def failure_facts(dot: str, error: BarechatError) -> str:
     if any(parts) and error.request_id:
         parts.append(f"request {error.request_id}")
     return dot.join(part for part in parts if part)
+
+
+def _amount(cost: Cost) -> str | None:
+    if cost.usd is None:
+        return None
+    whole, _, part = f"{cost.usd:f}".partition(".")
+    return f"${whole}.{part.rstrip('0').ljust(2, '0')}"
 
 
 def _why(attempt: Attempt) -> str:

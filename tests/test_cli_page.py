@@ -1,0 +1,92 @@
+"""What `barechat chat` leaves on a terminal of a reply that comes in pieces, whenever its last one is drawn."""
+
+from __future__ import annotations
+
+import io
+
+import pyte
+import pytest
+from pyte.modes import LNM
+from rich.console import Console
+
+from barechat.cli.page import Page
+from barechat.cli.rendering import THEME
+
+REPLY = """\
+There are **two** ways, and `sorted()` is the one that you want most of the time, wherever your list came from.
+
+1. one
+2. two
+
+```python
+print(1)
+
+```
+| a | b |
+|---|---|
+| 1 | 2 |
+
+""" + ("A long paragraph, of more lines than there are on the screen. " * 60)
+
+
+def left_by(*chunks: str, thought: str = "", says: str = "") -> list[str]:
+    """Return what is on a terminal, scrolled lines included, once a reply has come in these chunks."""
+    file = io.StringIO()
+    page = Page(Console(file=file, width=80, height=24, theme=THEME, force_terminal=True))
+    page.think(thought)
+    if says:
+        page.say(says, "yellow")
+    for chunk in chunks:
+        page.write(chunk)
+    page.end()
+    screen = pyte.Screen(80, 200)
+    screen.set_mode(LNM)
+    pyte.Stream(screen).feed(file.getvalue())
+    return "\n".join(line.rstrip() for line in screen.display).rstrip().split("\n")
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_a_reply_in_chunks_leaves_what_a_whole_one_does(size: int) -> None:
+    chunks = [REPLY[at : at + size] for at in range(0, len(REPLY), size)]
+    assert left_by(*chunks) == left_by(REPLY)
+
+
+def test_pieces_stand_apart_unless_they_belong_together() -> None:
+    assert left_by(REPLY)[:16] == [
+        "There are two ways, and sorted() is the one that you want most of the time,",
+        "wherever your list came from.",
+        "",
+        "  1 one",
+        "  2 two",
+        "",
+        "```python",
+        "print(1)",
+        "",
+        "```",
+        "",
+        " a  b",
+        " ────",
+        " 1  2",
+        "",
+        "A long paragraph, of more lines than there are on the screen. A long paragraph,",
+    ]
+
+
+def test_what_is_thought_and_said_meanwhile_stands_before_the_reply() -> None:
+    assert left_by("One\n\nTwo", thought="Hm.\nSo:", says="trying again") == [
+        "Hm.",
+        "trying again",
+        "So:",
+        "",
+        "One",
+        "",
+        "Two",
+    ]
+
+
+def test_a_long_line_of_code_is_left_to_the_terminal_to_break() -> None:
+    file = io.StringIO()
+    page = Page(Console(file=file, width=20, height=24, theme=THEME, color_system=None, force_terminal=True))
+    page.write("```\n" + "x" * 50 + "\n```\n")
+    page.end()
+    assert "x" * 50 in file.getvalue()
