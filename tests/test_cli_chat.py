@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from barechat.simulator import Simulator
 
+PASTES_ARE_MARKED = 2004 << 5  # as pyte counts the modes that are DEC's own
 posix = pytest.mark.skipif(os.name == "nt", reason="terminals as POSIX has them")
 
 if os.name != "nt":
@@ -51,7 +52,7 @@ def test_what_goes_wrong_is_told_and_the_conversation_goes_on(simulator: Simulat
         # What failed is in the line again, to be sent once more.
         person.type("\r")
         person.look_for("One two", "error: the stream ended before the answer did", "at most $", "turn ≤ $")
-        person.type("\x03\x1b[200~//one\r\ntwo\x1b[201~\r")
+        person.type("\x03\x1b[200~//one\rtwo\x1b[201~\r")
         shown = person.look_for("  two", "a\\x1b]0;title\\x07b [red]c[/red] שלום 🎉", "│ session talk 8 + 4")
         assert shown.splitlines()[-1].startswith(" gpt-4o-mini │ turn")
         person.type("/wriet\r")
@@ -80,6 +81,33 @@ def test_a_terminal_that_has_less_gets_the_text_as_it_was_written(
         person.type("/quit\r")
         assert person.wait() == 0
     assert all(cell.fg == "default" for row in person.cells for cell in row)
+
+
+@posix
+def test_ctrl_c_stops_a_reply_at_whatever_moment_it_comes(simulator: Simulator, tmp_path: Path) -> None:
+    with Person("chat", url=simulator.url, BARECHAT_SESSIONS=str(tmp_path)) as person:
+        person.look_for("Enter sends")
+        for number in range(20):
+            simulator.fail_next(reply="One two three four five six", stall_after=1 + number % 5)
+            person.type("Hi\r")
+            person.look_for("\nOne")
+            person.type("\x03")
+            person.look_for("stopped", "> Hi", "turn ≤ $")
+            person.type("\x03\x0c")  # clears the line, and the screen
+            person.look_until(lambda seen: "stopped" not in seen, "an empty screen")
+
+
+@posix
+def test_a_paste_during_a_reply_is_one_message_and_not_one_a_line(simulator: Simulator, tmp_path: Path) -> None:
+    simulator.fail_next(reply="One two", stall_after=1)
+    with Person("chat", url=simulator.url, BARECHAT_SESSIONS=str(tmp_path)) as person:
+        person.look_for("Enter sends")
+        person.type("Hi\r")
+        person.look_for("One")
+        assert PASTES_ARE_MARKED in person.screen.mode
+        person.type("\x1b[200~, you\rthere\x1b[201~\x03")
+        person.look_for("stopped", "> Hi, you\n  there\n", "turn ≤ $")
+    assert simulator.wait_for(1)[0]["hung_up"] is True
 
 
 # From a pipe

@@ -149,7 +149,7 @@ class Talk:
 
     def _take_turn(self, desk: Desk, begin: Callable[[], ChatStream]) -> Turn:
         is_terminal = self._answer.is_terminal
-        with unechoed():
+        with unechoed(marks_pastes=is_terminal and not self._bills):
             if is_terminal:
                 self._answer.write("\n")
             # On one terminal, the wire and the reply would cut each other's lines.
