@@ -52,8 +52,11 @@ def test_what_goes_wrong_is_told_and_the_conversation_goes_on(simulator: Simulat
         # What failed is in the line again, to be sent once more.
         person.type("\r")
         person.look_for("One two", "error: the stream ended before the answer did", "at most $", "turn ≤ $")
-        person.type("\x03\x1b[200~//one\rtwo\x1b[201~\r")
-        shown = person.look_for("  two", "a\\x1b]0;title\\x07b [red]c[/red] שלום 🎉", "│ session talk 8 + 4")
+        (tmp_path / "dot.gif").write_bytes(b"GIF89a")
+        person.type(f"\x03/image {tmp_path / 'dot.gif'}\r")
+        person.look_for("goes")
+        person.type("\x1b[200~//one\rtwo\x1b[201~\r")
+        shown = person.look_for("  two", "a\\x1b]0;title\\x07b [red]c[/red] שלום 🎉", "│ session talk 773 + 4")
         assert shown.splitlines()[-1].startswith(" gpt-4o-mini │ turn")
         person.type("/wriet\r")
         person.look_for("did you mean /wire?")
@@ -63,7 +66,9 @@ def test_what_goes_wrong_is_told_and_the_conversation_goes_on(simulator: Simulat
         person.look_for("in all")
         assert person.wait() == 0
     asked, answer = json.loads((tmp_path / "talk.json").read_text())
-    assert asked == {"role": "user", "content": "/one\ntwo"}
+    text, image = asked["content"]
+    assert text == {"type": "text", "text": "/one\ntwo"}
+    assert image["image_url"]["url"] == "data:image/gif;base64,R0lGODlh"
     assert answer["content"] not in {"", "One two"}
     assert [record["status"] for record in simulator.requests] == [429, 404, 200, 200, 200]
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
-from barechat import ChatSession, Client, ConfigurationError, CostTracker, Usage
+from barechat import ChatSession, Client, ConfigurationError, CostTracker, ParameterError, Usage
 from barechat.cli.chat_commands import COMMANDS, Desk, Outcome, message_of, perform
 from barechat.cli.toolbar import toolbar
 from barechat.cli.turn import Turn
@@ -96,6 +97,30 @@ def test_nothing_is_loaded_over_a_conversation_that_is_kept(desk: Desk, tmp_path
     kept.session.send("One")
     assert "mine would be lost" in refused(kept, f"/load {path}")
     assert len(kept.session.messages) == 2
+
+
+@pytest.mark.parametrize(
+    ("begins", "kind"),
+    [(b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff\xe0", "jpeg"), (b"RIFF\n\0\0\0WEBP", "webp"), (b"GIF89a", "gif")],
+)
+def test_an_image_goes_with_the_next_message_and_is_told_by_its_bytes(
+    begins: bytes, kind: str, desk: Desk, tmp_path: Path
+) -> None:
+    path = tmp_path / "a picture"
+    path.write_bytes(begins)
+    assert said(desk, f"/image {path}") == f"{path} goes with the next message"
+    url = f"data:image/{kind};base64,{base64.b64encode(begins).decode()}"
+    assert desk.attached == [{"type": "image_url", "image_url": {"url": url}}]
+    assert said(desk, "/image -") == "the next message goes without images"
+    assert desk.attached == []
+
+
+def test_what_is_no_image_is_told(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("GIF87")
+    with pytest.raises(ParameterError, match=r"notes\.txt is no PNG"):
+        perform(desk, f"/image {tmp_path / 'notes.txt'}")
+    with pytest.raises(ParameterError, match="can't be read: No such file"):
+        perform(desk, f"/image {tmp_path / 'none.png'}")
 
 
 def test_the_wire_is_shown_until_it_isn_t(desk: Desk) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from barechat import history
+from barechat.cli.images import image
 from barechat.errors import ConfigurationError
 from barechat.session_file import read_messages
 
@@ -29,11 +30,15 @@ class Wire:
 
 @dataclass(frozen=True)
 class Desk:
-    """What commands act on. `name` is that of a conversation that is kept, "" for one that isn't."""
+    """What commands act on.
+
+    name: that of a conversation that is kept, "" for one that isn't. attached: parts that go with the next message.
+    """
 
     session: ChatSession
     name: str = ""
     wire: Wire = field(default_factory=Wire)
+    attached: list[dict[str, Any]] = field(default_factory=list)
 
 
 class Outcome(NamedTuple):
@@ -63,7 +68,7 @@ def perform(desk: Desk, line: str) -> Outcome:
     """Do what a line that begins with `/` says.
 
     Raises:
-        ConfigurationError: a file can't be read or written.
+        ConfigurationError: a conversation's file can't be read or written. ParameterError: so can't an image.
     """
     name, _, argument = line.removeprefix("/").strip().partition(" ")
     name, argument = name.lower(), argument.strip()
@@ -131,6 +136,15 @@ def _load(desk: Desk, path: str) -> Outcome:
     return Outcome(f"{history.turns(desk.session.messages)} turns from {source}")
 
 
+def _image(desk: Desk, path: str) -> Outcome:
+    if path == "-":
+        desk.attached.clear()
+        return Outcome("the next message goes without images")
+    source = Path(path).expanduser()
+    desk.attached.append(image(source))
+    return Outcome(f"{source} goes with the next message")
+
+
 def _cost(desk: Desk, _: str) -> Outcome:
     return Outcome(str(desk.session.cost.totals))
 
@@ -159,6 +173,7 @@ COMMANDS = {
     "retry": Command("", "asks the last message again; the new reply replaces the old", _retry),
     "save": Command("PATH", "writes the conversation to a file", _save),
     "load": Command("PATH", "goes on with the conversation of a file", _load),
+    "image": Command("PATH", "sends an image with the next message; - sends none after all", _image),
     "cost": Command("", "sums up what the session cost since it was opened", _cost),
     "wire": Command("", "shows every byte sent and received, or no longer", _wire),
     "help": Command("", "prints this", _help),

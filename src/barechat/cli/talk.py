@@ -133,7 +133,7 @@ class Talk:
         """Do what a command says; return whether it was to leave."""
         try:
             outcome = perform(desk, line)
-        except ConfigurationError as error:
+        except (ConfigurationError, ParameterError) as error:
             self.notes.error(str(error))
             return False
         if outcome.said:
@@ -145,7 +145,11 @@ class Talk:
         return outcome.then == "leave"
 
     def _send(self, desk: Desk, message: str) -> Turn:
-        return self._take_turn(desk, lambda: desk.session.stream(message))
+        parts = [{"type": "text", "text": message}, *desk.attached] if desk.attached else message
+        turn = self._take_turn(desk, lambda: desk.session.stream(parts))
+        if turn.reply is not None:
+            desk.attached.clear()
+        return turn
 
     def _take_turn(self, desk: Desk, begin: Callable[[], ChatStream]) -> Turn:
         is_terminal = self._answer.is_terminal
