@@ -159,9 +159,9 @@ class Terminal:
             shown += piece
         return shown
 
-    def write(self, text: str) -> None:
-        """Type something."""
-        os.write(self._ours, text.encode())
+    def type(self, text: str) -> None:
+        """Press these keys."""
+        os.write(self.descriptor, text.encode())
 
     def read_all(self) -> str:
         """Return all that comes."""

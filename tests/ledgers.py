@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import itertools
 import os
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from barechat import Budget, Cost
+from barechat import Budget, Cost, Ledger
 from barechat.money.entry import Entry, Hold
-
-if TYPE_CHECKING:
-    from barechat import Ledger
 
 _keys = (f"{number:032x}" for number in itertools.count())
 
@@ -65,3 +64,28 @@ def run_python(code: str, *arguments: object) -> list[str]:
         text=True,
     )
     return done.stdout.splitlines()
+
+
+def made(path: Path, *budgets: Budget) -> Ledger:
+    """Make a ledger with these standing budgets."""
+    ledger = Ledger(path)
+    for budget in budgets:
+        ledger.set_budget(budget)
+    ledger.close()
+    return ledger
+
+
+def refuse_rows(path: Path) -> None:
+    """Have a ledger refuse to be written, as a full disk would."""
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TRIGGER full BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'the disk is full'); END")
+
+
+def home(tmp_path: Path) -> dict[str, str]:
+    """Return an environment whose user keeps data in a directory of the test's, the ledger in `file_at_home`."""
+    return {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+
+
+def file_at_home(tmp_path: Path) -> Path:
+    (found,) = tmp_path.rglob("barechat/ledger.db")
+    return found

@@ -43,10 +43,6 @@ class Person(Terminal):
         self.screen = _Screen(self.type)
         self._stream = pyte.ByteStream(self.screen)
 
-    def type(self, text: str) -> None:
-        """Press these keys."""
-        os.write(self.descriptor, text.encode())
-
     def look_for(self, *texts: str) -> str:
         """Wait until all of these are on the screen, and return all that is."""
         return self.look_until(lambda seen: all(text in seen for text in texts), f"{texts}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
-from contextlib import closing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,7 +10,7 @@ import pytest
 
 from barechat import Budget, Ledger
 from commands import run
-from ledgers import rows
+from ledgers import file_at_home, home, made, refuse_rows, rows
 from support import DONE, event, piece
 
 if TYPE_CHECKING:
@@ -28,31 +26,6 @@ SHORT = ("-p", "max_completion_tokens=5")
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
-
-
-def made(path: Path, *budgets: Budget) -> Ledger:
-    """Make a ledger with these standing budgets."""
-    ledger = Ledger(path)
-    for budget in budgets:
-        ledger.set_budget(budget)
-    ledger.close()
-    return ledger
-
-
-def refuse_rows(path: Path) -> None:
-    """Have a ledger refuse to be written, as a full disk would."""
-    with closing(sqlite3.connect(path)) as db:
-        db.execute("CREATE TRIGGER full BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'the disk is full'); END")
-
-
-def home(tmp_path: Path) -> dict[str, str]:
-    """Return an environment whose user keeps data in a directory of the test's, the ledger in `file_at_home`."""
-    return {"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
-
-
-def file_at_home(tmp_path: Path) -> Path:
-    (found,) = tmp_path.rglob("barechat/ledger.db")
-    return found
 
 
 # Where
@@ -112,7 +85,7 @@ def test_the_user_s_own_ledger_stops_no_call(simulator: Simulator, tmp_path: Pat
     result = run("ask", "Again?", url=simulator.url, **home(tmp_path))
     assert (result.stdout, result.returncode) == ("Rain again.\n", 0)
     said, bill = result.stderr.splitlines()
-    assert said.startswith("warning: this call is not filed, and no budget holds for it: the ledger ")
+    assert said.startswith("warning: what this costs is not filed, and no budget holds for it: the ledger ")
     assert "is no SQLite file" in said
     assert "exact" in bill
 
@@ -145,7 +118,7 @@ def test_a_call_that_cannot_be_filed_in_the_end_is_told(simulator: Simulator, tm
     result = run("ask", "How?", url=simulator.url, **home(tmp_path))
     assert (result.stdout, result.returncode) == ("Rain.\n", 0)
     assert result.stderr.splitlines()[1] == (
-        f"warning: this call is not filed: the ledger {file} failed: the disk is full"
+        f"warning: what this cost is not filed: the ledger {file} failed: the disk is full"
     )
     simulator.fail_next(reply="Rain.")
     result = run("ask", "How?", "--ledger", str(file), url=simulator.url)

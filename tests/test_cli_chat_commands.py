@@ -99,25 +99,27 @@ def test_nothing_is_loaded_over_a_conversation_that_is_kept(desk: Desk, tmp_path
     assert len(kept.session.messages) == 2
 
 
-@pytest.mark.parametrize(
-    ("begins", "kind"),
-    [(b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff\xe0", "jpeg"), (b"RIFF\n\0\0\0WEBP", "webp"), (b"GIF89a", "gif")],
-)
-def test_an_image_goes_with_the_next_message_and_is_told_by_its_bytes(
-    begins: bytes, kind: str, desk: Desk, tmp_path: Path
-) -> None:
+def test_an_image_goes_with_the_next_message(desk: Desk, tmp_path: Path) -> None:
     path = tmp_path / "a picture"
-    path.write_bytes(begins)
+    path.write_bytes(b"GIF89a")
     assert said(desk, f"/image {path}") == f"{path} goes with the next message"
-    url = f"data:image/{kind};base64,{base64.b64encode(begins).decode()}"
+    url = f"data:image/gif;base64,{base64.b64encode(b'GIF89a').decode()}"
     assert desk.attached == [{"type": "image_url", "image_url": {"url": url}}]
     assert said(desk, "/image -") == "the next message goes without images"
     assert desk.attached == []
 
 
+def test_an_image_s_url_is_passed_on(desk: Desk) -> None:
+    url = "https://example.com//a%20chart.png"
+    assert said(desk, f"/image {url}") == f"{url} goes with the next message"
+    assert desk.attached == [{"type": "image_url", "image_url": {"url": url}}]
+
+
 def test_what_is_no_image_is_told(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("GIF87")
-    with pytest.raises(ParameterError, match=r"notes\.txt is no PNG"):
+    with pytest.raises(
+        ParameterError, match=r"the API takes PNG, JPEG, WebP, GIF alone, and '.*notes\.txt' is of no known type"
+    ):
         perform(desk, f"/image {tmp_path / 'notes.txt'}")
     with pytest.raises(ParameterError, match="can't be read: No such file"):
         perform(desk, f"/image {tmp_path / 'none.png'}")

@@ -137,7 +137,7 @@ def test_on_a_terminal_it_asks(said: str, left: int, code: int, path: Path) -> N
     lose(path, 7_000_000)
     with Terminal("ledger", "release", "--ledger", str(path)) as running:
         running.read_until("Release them? [y/N]: ")
-        running.write(said)
+        running.type(said)
         shown = running.read_all()
         assert running.wait() == code
     assert ("Nothing is changed." in shown) is bool(left)

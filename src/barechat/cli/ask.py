@@ -161,30 +161,24 @@ def _perform(
     base_url: str | None,
 ) -> int:
     from barechat.client import Client  # noqa: PLC0415 - as above
-    from barechat.errors import ConfigurationError  # noqa: PLC0415
     from barechat.wire.retry import RetryPolicy  # noqa: PLC0415
 
     def warn(text: str) -> None:
         notes.line(f"warning: {text}", "yellow")
 
     transcript = _transcript(notes) if wire else None
-    code = None
-    with filing(where, warn) as filed:
-        try:
-            with Client(
-                base_url=base_url,
-                retry=RetryPolicy(on_retry=None if wire else _retry_teller(notes)),
-                trace=transcript,
-                ledger=filed.ledger,
-                budget=filed.budgets,
-            ) as client:
-                code = _Asking(client, question, answer, notes, transcript, as_json=as_json).run()
-                if filed.ledger is not None:
-                    filed.ledger.flush()
-        except ConfigurationError as error:
-            if code is None or filed.is_named:
-                raise
-            warn(f"this call is not filed: {error}")
+    with (
+        filing(where, warn) as filed,
+        Client(
+            base_url=base_url,
+            retry=RetryPolicy(on_retry=None if wire else _retry_teller(notes)),
+            trace=transcript,
+            ledger=filed.ledger,
+            budget=filed.budgets,
+        ) as client,
+    ):
+        code = _Asking(client, question, answer, notes, transcript, as_json=as_json).run()
+        filed.settle()
     return code
 
 

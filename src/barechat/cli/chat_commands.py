@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from barechat import history
-from barechat.cli.images import image
 from barechat.errors import ConfigurationError
+from barechat.files import image
 from barechat.session_file import read_messages
 
 if TYPE_CHECKING:
@@ -136,11 +136,12 @@ def _load(desk: Desk, path: str) -> Outcome:
     return Outcome(f"{history.turns(desk.session.messages)} turns from {source}")
 
 
-def _image(desk: Desk, path: str) -> Outcome:
-    if path == "-":
+def _image(desk: Desk, source: str) -> Outcome:
+    if source == "-":
         desk.attached.clear()
         return Outcome("the next message goes without images")
-    source = Path(path).expanduser()
+    if source.startswith("~"):
+        source = str(Path(source).expanduser())
     desk.attached.append(image(source))
     return Outcome(f"{source} goes with the next message")
 
@@ -173,7 +174,7 @@ COMMANDS = {
     "retry": Command("", "asks the last message again; the new reply replaces the old", _retry),
     "save": Command("PATH", "writes the conversation to a file", _save),
     "load": Command("PATH", "goes on with the conversation of a file", _load),
-    "image": Command("PATH", "sends an image with the next message; - sends none after all", _image),
+    "image": Command("PATH-OR-URL", "sends an image with the next message; - sends none after all", _image),
     "cost": Command("", "sums up what the session cost since it was opened", _cost),
     "wire": Command("", "shows every byte sent and received, or no longer", _wire),
     "help": Command("", "prints this", _help),

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -48,13 +47,65 @@ def place(given: str | None) -> Place | None:
     return Place(str(directory / "ledger.db"), is_named=False)
 
 
-@dataclass
 class Filing:
     """Where a command's calls are filed, and the budgets that they carry. A fault of what was named is an error."""
 
-    ledger: Ledger | None = None
-    budgets: list[Budget] = field(default_factory=list)
-    is_named: bool = False
+    def __init__(self, warn: Callable[[str], None], *, is_named: bool) -> None:
+        self.ledger: Ledger | None = None
+        self.budgets: list[Budget] = []
+        self._warn = warn
+        self._is_named = is_named
+        self._heard: list[str] = []
+        self._told: set[str] = set()
+
+    def open(self, where: Place) -> None:
+        """Open the ledger, and read its budgets.
+
+        Raises:
+            BarechatError: it was named, and can't be used.
+        """
+        from barechat.errors import BarechatError  # noqa: PLC0415 - for a quick `barechat --help`
+
+        try:
+            self.ledger = _made(where)
+            self.budgets = self.ledger.standing_budgets()
+        except BarechatError as error:
+            if self._is_named:
+                raise
+            self.ledger = None
+            self._tell(f"what this costs is not filed, and no budget holds for it: {error}")
+
+    def settle(self) -> None:
+        """Wait until the disk has what was filed, and tell what went wrong, each thing once.
+
+        Raises:
+            ConfigurationError: the ledger was named, and can't be written.
+        """
+        from barechat.errors import ConfigurationError  # noqa: PLC0415 - for a quick `barechat --help`
+
+        if self.ledger is None:
+            return
+        try:
+            self.ledger.flush()
+        except ConfigurationError as error:
+            if self._is_named:
+                raise
+            self._tell(f"what this cost is not filed: {error}")
+        self.tell_heard()
+
+    def hear(self, said: str) -> None:
+        """Keep what the ledger's thread says, which is not to cut the answer's lines."""
+        self._heard.append(said)
+
+    def tell_heard(self) -> None:
+        """Tell what was kept."""
+        while self._heard:
+            self._tell(self._heard.pop(0))
+
+    def _tell(self, said: str) -> None:
+        if said not in self._told:
+            self._told.add(said)
+            self._warn(said)
 
 
 @contextlib.contextmanager
@@ -67,24 +118,16 @@ def filing(where: Place | None, warn: Callable[[str], None]) -> Iterator[Filing]
     Raises:
         BarechatError: a ledger that was named can't be used.
     """
-    from barechat.errors import BarechatError  # noqa: PLC0415 - for a quick `barechat --help`
-
-    filed = Filing(is_named=where is not None and where.is_named)
+    filed = Filing(warn, is_named=where is not None and where.is_named)
     if where is not None:
-        try:
-            filed.ledger = _made(where)
-            filed.budgets = filed.ledger.standing_budgets()
-        except BarechatError as error:
-            if where.is_named:
-                raise
-            filed.ledger = None
-            warn(f"this call is not filed, and no budget holds for it: {error}")
+        filed.open(where)
     try:
-        with _errors_told(warn):
+        with _errors_heard(filed.hear):
             yield filed
     finally:
         if filed.ledger is not None:
             filed.ledger.close()
+        filed.tell_heard()
 
 
 @contextlib.contextmanager
@@ -142,13 +185,12 @@ def _made(where: Place) -> Ledger:
 
 
 @contextlib.contextmanager
-def _errors_told(warn: Callable[[str], None]) -> Iterator[None]:
-    """Tell, at the end, what the logger `barechat` says of errors: that a call cost more than it could."""
-    heard: list[str] = []
+def _errors_heard(hear: Callable[[str], None]) -> Iterator[None]:
+    """Pass on what the logger `barechat` says of errors: that a call cost more than it could."""
 
     class Hearer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            heard.append(record.getMessage())  # by the ledger's thread, which is not to cut the answer's lines
+            hear(record.getMessage())
 
     logger, hearer = logging.getLogger("barechat"), Hearer(logging.ERROR)
     logger.addHandler(hearer)
@@ -156,5 +198,3 @@ def _errors_told(warn: Callable[[str], None]) -> Iterator[None]:
         yield
     finally:
         logger.removeHandler(hearer)
-        for said in heard:
-            warn(said)

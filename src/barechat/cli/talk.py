@@ -20,6 +20,7 @@ from barechat.wire.trace import Transcript
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from barechat.cli.ledgers import Filing
     from barechat.cli.page import View
     from barechat.cli.prompt import Prompt
     from barechat.cli.turn import Turn
@@ -43,6 +44,7 @@ class Talk:
         self._view: View | None = None  # while a reply comes
         self._last: Turn | None = None
         self._bills = False  # each turn, for want of a line at the bottom
+        self._filed: Filing | None = None  # where a turn is looked for before the next
         self._transcript = Transcript(self.notes.verbatim)
 
     def say(self, text: str, style: str = "") -> None:
@@ -51,6 +53,10 @@ class Talk:
             self._view.say(text, style)
         else:
             self.notes.line(text, style)
+
+    def warn(self, text: str) -> None:
+        """Show a warning, at any time."""
+        self.say(f"warning: {text}", "yellow")
 
     def tell_retry(self, attempt: Attempt) -> None:
         """Say that a try failed, and when there is another; the wire says so itself."""
@@ -76,9 +82,10 @@ class Talk:
             is_unicode=self._is_unicode,
         )
 
-    def converse(self, desk: Desk, prompt: Prompt) -> int:
+    def converse(self, desk: Desk, prompt: Prompt, filed: Filing) -> int:
         """Go on until the person leaves; return the exit code."""
         self._bills = not prompt.has_toolbar
+        self._filed = filed
         self._greet(desk)
         draft = ""
         while True:
@@ -165,6 +172,7 @@ class Talk:
                 self._view = None
                 self._transcript.end()
             self._tell(desk, turn)
+            self._settle()
             if is_terminal:
                 self._answer.write("\n")
         return turn
@@ -186,6 +194,14 @@ class Talk:
             self.notes.line(f"{ENDS[turn.reply.verdict]} (finish_reason {turn.reply.finish_reason})", "yellow")
         if self._bills:
             self._bill(desk, turn)
+
+    def _settle(self) -> None:
+        """Tell what went wrong in the ledger: a conversation goes on without it, and with a budget refuses turns."""
+        try:
+            if self._filed is not None:
+                self._filed.settle()
+        except ConfigurationError as error:
+            self.notes.error(str(error))
 
     def _bill(self, desk: Desk, turn: Turn, seconds: float | None = None) -> None:
         reply = turn.reply

@@ -19,8 +19,8 @@ tag_option = click.option(
 
 _HAVE_OPTIONS = {
     "model": "the model is named by -m",
-    "messages": "the messages are the prompt and -s",
-    "stream": "answers stream unless --no-stream is given",
+    "messages": "the command makes the messages of what it is told",
+    "stream": "the command decides that; only `barechat ask --no-stream` asks for whole replies",
     "tags": "tags are given by --tag",
     **dict.fromkeys(("timeouts", "retry", "headers", "extra"), "the API has no parameter of that name"),
 }
