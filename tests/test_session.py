@@ -224,7 +224,7 @@ def test_threads_lose_no_turn(client: Client) -> None:
     def remember(name: int) -> None:
         begin.wait(timeout=10)
         for number in range(250):
-            session._remember({"role": "user", "content": f"{name} {number}"}, reply)
+            session._remember([{"role": "user", "content": f"{name} {number}"}, reply.message.to_dict()])
 
     threads = [threading.Thread(target=remember, args=(name,)) for name in range(8)]
     for thread in threads:

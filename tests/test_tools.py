@@ -536,6 +536,57 @@ def test_on_delta_may_be_a_coroutine_function_of_the_async_client_s(simulator: S
     assert asyncio.run(main()).text == "".join(said)
 
 
+def test_calls_are_told_before_they_are_made_and_once_more_with_what_came_of_them(
+    caller: Caller, simulator: Simulator
+) -> None:
+    told: list[tuple[str, str | None]] = []
+    made: list[str] = []
+
+    def look(city: str) -> str:
+        made.append(city)
+        return f"{city}: grey, {len(told)} told before"
+
+    simulator.fail_next(**asks(("look", {"city": "Oslo"}), ("look", {"city": "Rome"}), ("nonsuch", {})))
+    run(caller, [look], on_call=lambda call, answer: told.append((call.function.name, answer)))
+    assert [name for name, _ in told] == ["look", "look", "nonsuch"] * 2
+    assert [answer for _, answer in told] == [
+        *(None, None, None, "Oslo: grey, 3 told before", "Rome: grey, 3 told before"),
+        '{"error":"there is no tool \'nonsuch\'; there are look"}',
+    ]
+    assert sorted(made) == ["Oslo", "Rome"]
+
+
+def test_what_on_call_raises_ends_the_run_before_the_call(caller: Caller, simulator: Simulator) -> None:
+    made: list[str] = []
+
+    def look(city: str) -> None:
+        made.append(city)
+
+    def stop(call: Any, answer: str | None) -> None:
+        raise Stop("enough")
+
+    simulator.fail_next(**asks(("look", {"city": "Oslo"})))
+    with pytest.raises(Stop):
+        run(caller, [look], on_call=stop)
+    assert (made, len(simulator.requests)) == ([], 1)
+
+
+def test_on_call_may_be_a_coroutine_function_of_the_async_client_s(simulator: Simulator) -> None:
+    told: list[str | None] = []
+
+    async def note(call: Any, answer: str | None) -> None:
+        await asyncio.sleep(0)
+        told.append(answer)
+
+    async def main() -> Run:
+        async with AsyncClient(KEY, simulator.url) as client:
+            return await client.run(ASKED, [weather], model=MODEL, on_call=note)
+
+    simulator.fail_next(**OSLO)
+    asyncio.run(main())
+    assert told == [None, '{"city":"Oslo","sky":"grey"}']
+
+
 # What can't be asked
 
 
@@ -554,6 +605,7 @@ async def later() -> None: ...
         ({"function_call": "auto"}, "pass tool_choice"),
         ({"n": 2}, "one answer"),
         ({"on_delta": "print"}, "on_delta must be a function or None, not str"),
+        ({"on_call": 7}, "on_call must be a function or None, not int"),
         ({"messages": 7}, "messages must be"),
         ({"temperature": 9}, "temperature must be"),
     ],

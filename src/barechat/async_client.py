@@ -15,7 +15,7 @@ from barechat.exchange import exchange
 from barechat.options import CallOptions, RunOptions
 from barechat.parameters import Parameters
 from barechat.receipt import Call, Receipt
-from barechat.records import Delta, Parsed, Reply, Run
+from barechat.records import Delta, Parsed, Reply, Run, ToolCall
 from barechat.settings import Certificate, Timeouts, Verify
 from barechat.streams import AsyncChatStream, reply_of_ended
 from barechat.wire import request as wire
@@ -87,13 +87,14 @@ class AsyncClient(BaseClient):
         model: str | None = None,
         max_rounds: int = 10,
         on_delta: Callable[[Delta], object] | None = None,
+        on_call: Callable[[ToolCall, str | None], object] | None = None,
         **options: Unpack[RunOptions],
     ) -> Run:
-        """Same as Client.run, awaited. Coroutine functions are tasks; `on_delta` may be one, too."""
+        """Same as Client.run, awaited. Coroutine functions are tasks; `on_delta` and `on_call` may be such, too."""
         from barechat.tools import run_async  # noqa: PLC0415 - it takes a while, and few need it
 
         return await run_async(
-            self.chat, self.stream, messages, tools, max_rounds, on_delta, {**options, "model": model}
+            self.chat, self.stream, messages, tools, max_rounds, on_delta, on_call, {**options, "model": model}
         )
 
     @overload

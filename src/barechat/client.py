@@ -26,7 +26,7 @@ from barechat.money.prices import Prices
 from barechat.options import CallOptions, RunOptions
 from barechat.parameters import Parameters, check, check_kinds, check_tags, shown
 from barechat.receipt import Call, Origin, Receipt
-from barechat.records import Delta, Parsed, Reply, Run
+from barechat.records import Delta, Parsed, Reply, Run, ToolCall
 from barechat.settings import Caps, Certificate, Timeouts, Verify
 from barechat.steps import Senses
 from barechat.streams import ChatStream, reply_of_ended
@@ -359,6 +359,7 @@ class Client(BaseClient):
         model: str | None = None,
         max_rounds: int = 10,
         on_delta: Callable[[Delta], object] | None = None,
+        on_call: Callable[[ToolCall, str | None], object] | None = None,
         **options: Unpack[RunOptions],
     ) -> Run:
         """Send messages, run the tools that the model calls, tell it what they return, and so on until it answers.
@@ -370,6 +371,8 @@ class Client(BaseClient):
         max_rounds: how many replies to ask for at most, the last one included.
         on_delta: called with each `Delta`, as it comes, of every round: text, and calls as they are written. What it
             raises ends the run.
+        on_call: called with each `ToolCall` before it is made, and None; and with it and what the model is told of it,
+            once a round's calls have ended. What it raises ends the run.
         options: what `chat` takes, for each round; tools and n aside. A `tool_choice` that demands a call holds for the
             first round alone: after each call it would demand another.
 
@@ -381,7 +384,7 @@ class Client(BaseClient):
         """
         from barechat.tools import run  # noqa: PLC0415 - it takes a while, and few need it
 
-        return run(self.chat, self.stream, messages, tools, max_rounds, on_delta, {**options, "model": model})
+        return run(self.chat, self.stream, messages, tools, max_rounds, on_delta, on_call, {**options, "model": model})
 
     @overload
     def parse(

@@ -17,9 +17,9 @@ from barechat.session_file import Hold, read_messages, write_messages
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from barechat.options import CallOptions
+    from barechat.options import CallOptions, RunOptions
     from barechat.receipt import Receipt
-    from barechat.records import Reply
+    from barechat.records import Reply, Run
     from barechat.settings import Path as AnyPath
 
 logger = logging.getLogger("barechat")
@@ -217,13 +217,20 @@ class Conversation(Generic[AnyClient]):
         merged["tags"] = {**self._tags, **(merged.get("tags") or {})}
         return merged
 
-    def _remember(self, turn: dict[str, Any], reply: Reply, replaced: list[dict[str, Any]] | None = None) -> None:
+    def _merged_for_run(self, options: RunOptions) -> RunOptions:
+        """Return the options of a run, whose tools take the place of the session's."""
+        given: Any = options
+        taken: Any = {name: value for name, value in self._merged(given).items() if name != "tools"}
+        merged: RunOptions = taken
+        return merged
+
+    def _remember(self, turn: list[dict[str, Any]], replaced: list[dict[str, Any]] | None = None) -> None:
         """Add a turn that came whole, in place of another if need be, to what is there now."""
         with self._changing:
             messages = self.messages
             if replaced and messages[-len(replaced) :] == replaced:
                 messages = messages[: -len(replaced)]
-            messages = [*messages, turn, reply.message.to_dict()]
+            messages = [*messages, *turn]
             self._change(messages if self.summarize_with else self._trimmed(messages))
 
     def _change(self, messages: list[dict[str, Any]]) -> None:
@@ -242,9 +249,15 @@ class Conversation(Generic[AnyClient]):
     def _settled(self, turn: dict[str, Any], receipt: Receipt, replaced: list[dict[str, Any]]) -> None:
         if receipt.reply is not None:
             self.cost.calculate(receipt.reply)
-            self._remember(turn, receipt.reply, replaced)
+            self._remember([turn, receipt.reply.message.to_dict()], replaced)
         elif receipt.cost.picodollars != 0:
             self.cost.record(self.model or "", None, receipt.cost)
+
+    def _ran(self, prompt: Sequence[dict[str, Any]], run: Run) -> None:
+        """Remember a turn in which tools were called: what came after the prompt, and its own message."""
+        for reply in run.rounds:
+            self.cost.calculate(reply)
+        self._remember(run.messages[len(prompt) - 1 :])
 
     def _summarized(self, old: list[dict[str, Any]], reply: Reply) -> None:
         """Let a summary stand for old messages, if they are still what is sent first."""

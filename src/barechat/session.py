@@ -11,11 +11,12 @@ from barechat.conversation import Conversation
 from barechat.errors import BarechatError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from barechat.options import CallOptions
-    from barechat.records import Reply
+    from barechat.options import CallOptions, RunOptions
+    from barechat.records import Delta, Reply, Run, ToolCall
     from barechat.streams import AsyncChatStream, ChatStream
+    from barechat.tool import Tool
 
 
 class ChatSession(Conversation[Client]):
@@ -55,6 +56,38 @@ class ChatSession(Conversation[Client]):
         turn, replaced = self._last()
         return self._stream(turn, replaced, options)
 
+    def run(
+        self,
+        user_message: str | Sequence[dict[str, Any]],
+        tools: Sequence[Callable[..., Any] | Tool],
+        *,
+        max_rounds: int = 10,
+        on_delta: Callable[[Delta], object] | None = None,
+        on_call: Callable[[ToolCall, str | None], object] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Run:
+        """Send a message, and make the tool calls that the model asks for until it answers: `Client.run` as a turn.
+
+        The whole turn is remembered once it is answered: the calls and what came of them, too. The session's limits
+        hold for what is sent first; the rounds after it add to that.
+
+        Raises:
+            BarechatError: as `Client.run`; the messages are as they were.
+        """
+        turn = _said(user_message)
+        self._sum_up(turn)
+        prompt = self._prompt(self.messages, turn)
+        merged = self._merged_for_run(options)
+        try:
+            run = self._client.run(
+                prompt, tools, model=self.model, max_rounds=max_rounds, on_delta=on_delta, on_call=on_call, **merged
+            )
+        except BarechatError as error:
+            self._count(error)
+            raise
+        self._ran(prompt, run)
+        return run
+
     def close(self) -> None:
         """Let other sessions write the file. The client stays open."""
         self._let_go()
@@ -70,7 +103,7 @@ class ChatSession(Conversation[Client]):
         before = self.messages[: len(self.messages) - len(replaced)]
         reply = self._call(self._prompt(before, turn), self.model, self._merged(options))
         self.cost.calculate(reply)
-        self._remember(turn, reply, replaced)
+        self._remember([turn, reply.message.to_dict()], replaced)
         return reply
 
     def _stream(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> ChatStream:
@@ -95,7 +128,7 @@ class ChatSession(Conversation[Client]):
 
 
 class AsyncChatSession(Conversation[AsyncClient]):
-    """Same as ChatSession, for an AsyncClient: `send` and `retry_last` are awaited."""
+    """Same as ChatSession, for an AsyncClient: `send`, `retry_last` and `run` are awaited."""
 
     _kind = AsyncClient
 
@@ -120,6 +153,31 @@ class AsyncChatSession(Conversation[AsyncClient]):
         turn, replaced = self._last()
         return self._stream(turn, replaced, options)
 
+    async def run(
+        self,
+        user_message: str | Sequence[dict[str, Any]],
+        tools: Sequence[Callable[..., Any] | Tool],
+        *,
+        max_rounds: int = 10,
+        on_delta: Callable[[Delta], object] | None = None,
+        on_call: Callable[[ToolCall, str | None], object] | None = None,
+        **options: Unpack[RunOptions],
+    ) -> Run:
+        """Same as ChatSession.run, awaited."""
+        turn = _said(user_message)
+        await self._sum_up(turn)
+        prompt = self._prompt(self.messages, turn)
+        merged = self._merged_for_run(options)
+        try:
+            run = await self._client.run(
+                prompt, tools, model=self.model, max_rounds=max_rounds, on_delta=on_delta, on_call=on_call, **merged
+            )
+        except BarechatError as error:
+            self._count(error)
+            raise
+        self._ran(prompt, run)
+        return run
+
     async def close(self) -> None:
         """Same as ChatSession.close, awaited."""
         self._let_go()
@@ -131,13 +189,11 @@ class AsyncChatSession(Conversation[AsyncClient]):
         await self.close()
 
     async def _send(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> Reply:
-        if old := self._to_summarize(turn):
-            asked = history.summary_request(old)
-            self._summarized(old, await self._call(asked, self.summarize_with, self._summary_options()))
+        await self._sum_up(turn)
         before = self.messages[: len(self.messages) - len(replaced)]
         reply = await self._call(self._prompt(before, turn), self.model, self._merged(options))
         self.cost.calculate(reply)
-        self._remember(turn, reply, replaced)
+        self._remember([turn, reply.message.to_dict()], replaced)
         return reply
 
     def _stream(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> AsyncChatStream:
@@ -145,6 +201,11 @@ class AsyncChatSession(Conversation[AsyncClient]):
         stream = self._client.stream(prompt, model=self.model, **self._merged(options))
         stream.when_filed(lambda receipt: self._settled(turn, receipt, replaced))
         return stream
+
+    async def _sum_up(self, turn: dict[str, Any]) -> None:
+        if old := self._to_summarize(turn):
+            asked = history.summary_request(old)
+            self._summarized(old, await self._call(asked, self.summarize_with, self._summary_options()))
 
     async def _call(self, messages: list[dict[str, Any]], model: str | None, options: CallOptions) -> Reply:
         try:

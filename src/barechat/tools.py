@@ -22,11 +22,13 @@ from barechat.rounds import Rounds
 from barechat.spending import charged
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
 
-    from barechat.records import Delta, Reply
+    from barechat.records import Delta, Reply, ToolCall
     from barechat.rounds import Calling
     from barechat.wire.request import Messages
+
+    _OnCall = Callable[[ToolCall, str | None], object]
 
 
 def run(
@@ -36,10 +38,11 @@ def run(
     tools: Sequence[Any],
     max_rounds: int,
     on_delta: Callable[[Delta], object] | None,
+    on_call: _OnCall | None,
     options: Mapping[str, Any],
 ) -> Run:
     """Ask until the model calls no more tools; see `Client.run`."""
-    check_kinds(ParameterError, on_delta=(on_delta, Callable))
+    check_kinds(ParameterError, on_delta=(on_delta, Callable), on_call=(on_call, Callable))
     rounds = Rounds(messages, tools, max_rounds, options, awaits=False)
     while True:
         with charged(rounds.replies, rounds.messages):
@@ -53,7 +56,10 @@ def run(
         taken = rounds.take(reply)
         if isinstance(taken, Run):
             return taken
+        calls = reply.message.tool_calls or ()
+        _tell(on_call, ((call, None) for call in calls))
         _perform(taken)
+        _tell(on_call, ((call, calling.answer) for call, calling in zip(calls, taken, strict=True)))
         rounds.answer(reply, taken)
 
 
@@ -64,10 +70,11 @@ async def run_async(
     tools: Sequence[Any],
     max_rounds: int,
     on_delta: Callable[[Delta], object] | None,
+    on_call: _OnCall | None,
     options: Mapping[str, Any],
 ) -> Run:
     """Ask until the model calls no more tools; see `AsyncClient.run`."""
-    check_kinds(ParameterError, on_delta=(on_delta, Callable))
+    check_kinds(ParameterError, on_delta=(on_delta, Callable), on_call=(on_call, Callable))
     rounds = Rounds(messages, tools, max_rounds, options, awaits=True)
     while True:
         with charged(rounds.replies, rounds.messages):
@@ -83,8 +90,27 @@ async def run_async(
         taken = rounds.take(reply)
         if isinstance(taken, Run):
             return taken
+        calls = reply.message.tool_calls or ()
+        await _tell_async(on_call, ((call, None) for call in calls))
         await _perform_async(taken)
+        await _tell_async(on_call, ((call, calling.answer) for call, calling in zip(calls, taken, strict=True)))
         rounds.answer(reply, taken)
+
+
+def _tell(on_call: _OnCall | None, calls: Iterable[tuple[ToolCall, str | None]]) -> None:
+    """Tell the caller of calls, and of what the model is told of them where that is known."""
+    if on_call is not None:
+        for call, answer in calls:
+            on_call(call, answer)
+
+
+async def _tell_async(on_call: _OnCall | None, calls: Iterable[tuple[ToolCall, str | None]]) -> None:
+    """Tell as _tell does, and await what the caller's function returns, where it has to be."""
+    if on_call is not None:
+        for call, answer in calls:
+            heard = on_call(call, answer)
+            if inspect.isawaitable(heard):
+                await heard
 
 
 def _perform(callings: Sequence[Calling]) -> None:
