@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from barechat.errors import ParameterError
-from barechat.schema import Schema, is_name, name_of, rooted, strict
+from barechat.schema import Schema, check_schema, enclosed, is_name, name_of, rooted, strict
 from barechat.simulator.schema.strict import find_schema_fault
 
 
@@ -165,3 +165,68 @@ def test_a_name_is_what_the_api_takes_of_it(text: str, name: str) -> None:
     assert name_of(text) == name
     assert is_name(name) == bool(name)
     assert is_name(text) == (text == name)
+
+
+# What is no schema
+
+
+STRING = {"type": "string"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "sentence"),
+    [
+        ([STRING], r"it is no JSON schema, which is an object: it is \[\{'type'"),
+        ({"type": "objekt"}, "it is no JSON schema: its type must be one of JSON's types, or a list of them, not 'ob"),
+        ({"type": ["string", {}]}, "its type must be one"),
+        ({"type": []}, "its type must be one"),
+        ({**STRING, "description": 7}, "its description must be text, not 7"),
+        ({"enum": []}, r"its enum must be a list of values, not \[\]"),
+        ({"enum": "ab"}, "its enum must be a list of values, not 'ab'"),
+        ({"type": "object", "properties": [STRING]}, "its properties must be an object of schemas"),
+        ({"type": "object", "properties": {"a": {"properties": {"b": True}}}}, "it.a.b is no .* an object, not True"),
+        ({"type": "array", "items": [STRING]}, r"it\[\] is no JSON schema: it must be an object"),
+        ({"anyOf": STRING}, "its anyOf must be a list of schemas"),
+        ({"oneOf": [STRING, 7]}, "it is no JSON schema: it must be an object, not 7"),
+        ({"$ref": ["a"]}, r"its \$ref must be text"),
+        (
+            {"$ref": "#/definitions/a", "definitions": {"a": STRING}},
+            r"it refers to '#/definitions/a', which isn't among",
+        ),
+        ({"$ref": "#"}, "it refers to '#'"),
+        ({**STRING, "$defs": [STRING]}, r"it has \$defs that are no object"),
+        ({**STRING, "$defs": {"a": 7}}, r"it#/\$defs/a is no JSON schema"),
+    ],
+)
+def test_what_is_no_schema_is_refused_by_the_part_that_is_none(schema: Any, sentence: str) -> None:
+    with pytest.raises(ParameterError, match=sentence):
+        check_schema(schema, "it")
+
+
+def test_a_schema_may_refer_to_its_definitions_and_an_object_to_itself() -> None:
+    tree = {
+        "type": "object",
+        "properties": {
+            "leaf": {"$ref": "#/$defs/leaf"},
+            "more": {"type": ["array", "null"], "items": {"$ref": "#", "description": "a branch"}},
+        },
+        "$defs": {"leaf": {"enum": ["a", None]}},
+    }
+    check_schema(tree, "it")
+    made = strict(tree, "it")
+    assert find_schema_fault(made, strict=True) is None
+    assert made["properties"]["more"] == {"type": ["array", "null"], "items": {"$ref": "#"}}
+
+
+def test_an_object_that_may_be_null_is_closed_too() -> None:
+    inner = {"type": ["object", "null"], "properties": {"b": STRING}}
+    assert member(inner) == {**inner, "required": ["b"], "additionalProperties": False}
+
+
+def test_what_is_no_object_is_enclosed_in_one() -> None:
+    assert enclosed({"type": "object", "properties": {}}) == ({"type": "object", "properties": {}}, False)
+    names = {"type": "array", "items": {"$ref": "#/$defs/a"}}
+    assert enclosed({**names, "$defs": {"a": STRING}}) == (
+        {"type": "object", "properties": {"value": names}, "required": ["value"], "$defs": {"a": STRING}},
+        True,
+    )

@@ -209,6 +209,11 @@ def test_a_schema_in_place_of_the_signature_brings_what_the_model_wrote() -> Non
             tool.prepared(text)
 
 
+def test_what_is_no_schema_is_refused_by_name() -> None:
+    with pytest.raises(ParameterError, match="tool book is no JSON schema: its properties must be an object"):
+        Tool(print, name="book", arguments={"type": "object", "properties": ["city"]})
+
+
 def lost(a: Decimal) -> None: ...
 def pair(a: tuple[int, *tuple[str, ...]]) -> None: ...
 def named(*, other: int) -> None: ...

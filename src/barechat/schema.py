@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from barechat.errors import ParameterError
+from barechat.parameters import shown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Schema = dict[str, Any]
+
+OR_NOT_STRICT = ", or turn the strict mode off with strict=False"
+"""How the sentences end that tell what the strict mode doesn't take."""
 
 _FORMATS = frozenset(("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"))
 _UNSAID = frozenset(("discriminator", "examples", "deprecated", "readOnly", "writeOnly"))
@@ -25,6 +32,8 @@ _SAID_IN_WORDS = frozenset(
     )
 )
 _KINDS = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+_TYPES = frozenset(("object", "array", "string", "number", "integer", "boolean", "null"))
+_ROOT = "#"
 _LONGEST_NAME = 64
 
 
@@ -41,7 +50,7 @@ def is_name(text: str) -> bool:
 def rooted(schema: Schema) -> Schema:
     """Return the schema with its root spelt out, where that is a reference to one of its definitions."""
     reference = schema.get("$ref")
-    if reference is None:
+    if reference is None or reference == _ROOT:
         return schema
     definitions: dict[str, Schema] = dict(schema["$defs"])
     name = _referred(reference)
@@ -49,6 +58,78 @@ def rooted(schema: Schema) -> Schema:
     if not _refers({"root": root, **definitions, name: {}}, reference):
         del definitions[name]
     return {**root, "$defs": definitions} if definitions else dict(root)
+
+
+def enclosed(schema: Schema) -> tuple[Schema, bool]:
+    """Return a schema whose root is an object, as the API wants it, and whether it encloses one whose root is none.
+
+    That one stands under the key `value`.
+    """
+    root = rooted(schema)
+    if root.get("type") == "object":
+        return root, False
+    definitions = {"$defs": schema["$defs"]} if "$defs" in schema else {}
+    value = _without(schema, "$defs")
+    return {"type": "object", "properties": {"value": value}, "required": ["value"], **definitions}, True
+
+
+def check_schema(schema: Any, where: str) -> None:
+    """Refuse what is no JSON schema, as far as it is read here. `where` begins the path that an error names.
+
+    Raises:
+        ParameterError: a part is of another form, or refers to a definition that isn't there.
+    """
+    if not isinstance(schema, dict):
+        raise ParameterError(f"{where} is no JSON schema, which is an object: it is {shown(schema)}", param=where)
+    definitions = schema.get("$defs", {})
+    if not isinstance(definitions, dict):
+        raise ParameterError(f"{where} has $defs that are no object of schemas: {shown(definitions)}", param=where)
+    known = {f"#/$defs/{name}" for name in definitions} | ({_ROOT} if schema.get("type") == "object" else set())
+    _check_part(_without(schema, "$defs"), where, known)
+    for name, definition in definitions.items():
+        _check_part(definition, f"{where}#/$defs/{name}", known)
+
+
+def _check_part(schema: Any, where: str, known: set[str]) -> None:
+    if not isinstance(schema, dict):
+        raise ParameterError(f"{where} is no JSON schema: it must be an object, not {shown(schema)}", param=where)
+    for keyword, (fits, form) in _FORMS.items():
+        if keyword in schema and not fits(schema[keyword]):
+            raise ParameterError(
+                f"{where} is no JSON schema: its {keyword} must be {form}, not {shown(schema[keyword])}", param=where
+            )
+    if "$ref" in schema and schema["$ref"] not in known:
+        raise ParameterError(f"{where} refers to {shown(schema['$ref'])}, which isn't among the $defs", param=where)
+    for name, member in schema.get("properties", {}).items():
+        _check_part(member, f"{where}.{name}", known)
+    if "items" in schema:
+        _check_part(schema["items"], f"{where}[]", known)
+    for keyword in ("anyOf", "oneOf", "prefixItems"):
+        for one in schema.get(keyword, ()):
+            _check_part(one, where, known)
+
+
+def _is_type(value: Any) -> bool:
+    kinds = value if isinstance(value, list) else [value]
+    return bool(kinds) and all(isinstance(kind, str) and kind in _TYPES for kind in kinds)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and bool(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "type": (_is_type, "one of JSON's types, or a list of them"),
+    "$ref": (_is_text, "text"),
+    "description": (_is_text, "text"),
+    "enum": (_is_list, "a list of values"),
+    "properties": (lambda value: isinstance(value, dict), "an object of schemas"),
+    **dict.fromkeys(("anyOf", "oneOf", "prefixItems"), (_is_list, "a list of schemas")),
+}
 
 
 def strict(schema: Schema, where: str) -> Schema:
@@ -86,9 +167,10 @@ class _Rules:
         values = schema["enum"] if "enum" in schema else [schema["const"]] if "const" in schema else None
         if values is not None and "type" not in made:
             made["type"] = _type_of(values, where)
-        if made.get("type") == "object":
+        kind = made.get("type")
+        if kind == "object" or (isinstance(kind, list) and "object" in kind):
             self._close(made, where)
-        elif made.get("type") == "array":
+        if kind == "array" or (isinstance(kind, list) and "array" in kind):
             self._fill(made, where)
         if "type" not in made and "anyOf" not in made:
             raise _unsayable(where, "may be anything", "give it a type")
@@ -98,7 +180,7 @@ class _Rules:
         """Return a reference, which can't have anything beside it: what is there goes into what it refers to."""
         reference: str = schema["$ref"]
         beside = _without(schema, "$ref", "default")
-        if not beside or reference in self._inlining:
+        if not beside or reference in self._inlining or reference == _ROOT:
             return {"$ref": reference}
         self._inlining.append(reference)
         made = self.apply({**self._definitions[_referred(reference)], **beside}, where)
@@ -148,9 +230,7 @@ def _type_of(values: list[Any], where: str) -> str | list[str]:
 
 def _unsayable(where: str, what: str, remedy: str) -> ParameterError:
     return ParameterError(
-        f"{where} {what}, which the API's strict mode doesn't take: {remedy}, or turn the strict mode off with "
-        "strict=False",
-        param=where,
+        f"{where} {what}, which the API's strict mode doesn't take: {remedy}{OR_NOT_STRICT}", param=where
     )
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 import msgspec
 
 from barechat.errors import ParameterError
-from barechat.schema import Schema, name_of, rooted, strict
+from barechat.schema import Schema, enclosed, name_of, rooted, strict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,13 +39,7 @@ class Shape(Generic[T]):
         self.name = name_of(_name(kind)) or "answer"
         self._where = where
         self._reader = _reader_of(kind, where)
-        made = self._reader.schema
-        self._schema = rooted(made)
-        self._is_wrapped = self._schema.get("type") != "object"
-        if self._is_wrapped:
-            definitions = {"$defs": made["$defs"]} if "$defs" in made else {}
-            value = {keyword: part for keyword, part in made.items() if keyword != "$defs"}
-            self._schema = {"type": "object", "properties": {"value": value}, "required": ["value"], **definitions}
+        self._schema, self._is_wrapped = enclosed(self._reader.schema)
 
     def schema(self, *, is_strict: bool, said: Mapping[str, Schema] | None = None) -> Schema:
         """Return the type's JSON schema, whose root is an object, by the strict mode's rules or as it is.

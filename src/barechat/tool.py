@@ -14,7 +14,7 @@ import msgspec
 from barechat.docstrings import read_docstring
 from barechat.errors import ParameterError
 from barechat.parameters import shown
-from barechat.schema import Schema, is_name, strict
+from barechat.schema import Schema, check_schema, is_name, strict
 from barechat.shapes import Misfit, Shape
 from barechat.wire.body import plain
 
@@ -115,6 +115,8 @@ def _described(
     """Return how the model's arguments are read, and their schema."""
     if isinstance(arguments, Mapping):
         schema = dict(arguments)
+        if is_strict:
+            check_schema(schema, where)
         return lambda text: functools.partial(function, **_object(text)), strict(schema, where) if is_strict else schema
     if arguments is not None:
         whole: Shape[Any] = Shape(arguments, where)
