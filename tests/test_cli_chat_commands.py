@@ -79,7 +79,7 @@ def test_a_conversation_is_saved_and_loaded_but_no_other_file_overwritten(desk: 
     kept = list(desk.session.messages)
     assert said(desk, f"/save {path}") == f"saved to {path}"
     desk.session.send("Two")
-    assert said(desk, f"/load {path}") == f"1 turns from {path}"
+    assert said(desk, f"/load {path}") == f"1 turn from {path}"
     assert desk.session.messages == kept == json.loads(path.read_text())
     said(desk, f"/save {path}")
     assert "is no conversation" in refused(desk, f"/save {other}")

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from barechat.cli.ask import DEFAULT_MODEL, model_option
+from barechat.cli.options import DEFAULT_MODEL, model_option
 from barechat.cli.values import parameters_of
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from barechat import history
+from barechat.cli.wording import counted
 from barechat.errors import ConfigurationError
 from barechat.files import image
 from barechat.session_file import read_messages
@@ -133,7 +134,7 @@ def _load(desk: Desk, path: str) -> Outcome:
         )
     source = Path(path).expanduser()
     desk.session.load(source)
-    return Outcome(f"{history.turns(desk.session.messages)} turns from {source}")
+    return Outcome(f"{counted(history.turns(desk.session.messages), 'turn')} from {source}")
 
 
 def _image(desk: Desk, source: str) -> Outcome:

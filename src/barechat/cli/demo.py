@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from barechat.cli.ask import model_option
+from barechat.cli.options import model_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -62,18 +62,12 @@ class Filing:
         """Open the ledger, and read its budgets.
 
         Raises:
-            BarechatError: it was named, and can't be used.
+            ConfigurationError: it was named, and can't be used.
         """
-        from barechat.errors import BarechatError  # noqa: PLC0415 - for a quick `barechat --help`
-
-        try:
-            self.ledger = _made(where)
-            self.budgets = self.ledger.standing_budgets()
-        except BarechatError as error:
-            if self._is_named:
-                raise
-            self.ledger = None
-            self._tell(f"what this costs is not filed, and no budget holds for it: {error}")
+        with self._faults_told("what this costs is not filed, and no budget holds for it"):
+            ledger = _made(where)
+            self.budgets = ledger.standing_budgets()
+            self.ledger = ledger
 
     def settle(self) -> None:
         """Wait until the disk has what was filed, and tell what went wrong, each thing once.
@@ -81,17 +75,21 @@ class Filing:
         Raises:
             ConfigurationError: the ledger was named, and can't be written.
         """
+        if self.ledger is not None:
+            with self._faults_told("what this cost is not filed"):
+                self.ledger.flush()
+        self.tell_heard()
+
+    @contextlib.contextmanager
+    def _faults_told(self, what: str) -> Iterator[None]:
         from barechat.errors import ConfigurationError  # noqa: PLC0415 - for a quick `barechat --help`
 
-        if self.ledger is None:
-            return
         try:
-            self.ledger.flush()
+            yield
         except ConfigurationError as error:
             if self._is_named:
                 raise
-            self._tell(f"what this cost is not filed: {error}")
-        self.tell_heard()
+            self._tell(f"{what}: {error}")
 
     def hear(self, said: str) -> None:
         """Keep what the ledger's thread says, which is not to cut the answer's lines."""

@@ -8,11 +8,12 @@ from typing import IO, TYPE_CHECKING
 from barechat import history
 from barechat.cli.chat_commands import Desk, Wire, message_of, opening, perform
 from barechat.cli.echo import unechoed
+from barechat.cli.ledgers import Filing
 from barechat.cli.page import Page, Plain, console_for
 from barechat.cli.terminal import Answer, Notes, OutputClosedError, can_write
 from barechat.cli.toolbar import toolbar
 from barechat.cli.turn import take_turn
-from barechat.cli.wording import ENDS, bill, dollars, failure_facts, retry
+from barechat.cli.wording import ENDS, bill, counted, dollars, failure_facts, retry
 from barechat.errors import ConfigurationError, ParameterError
 from barechat.records import Cost
 from barechat.wire.trace import Transcript
@@ -20,7 +21,6 @@ from barechat.wire.trace import Transcript
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from barechat.cli.ledgers import Filing
     from barechat.cli.page import View
     from barechat.cli.prompt import Prompt
     from barechat.cli.turn import Turn
@@ -102,6 +102,7 @@ class Talk:
             except KeyboardInterrupt:
                 draft = ""
                 self.say("Ctrl-D leaves, or /quit.", "dim")
+                self._answer.write("\n")
             except EOFError:
                 break
         if desk.session.cost.call_count:
@@ -128,8 +129,8 @@ class Talk:
             if self._bills:
                 self.say(toolbar(10**3, desk.session.model or "", desk.name, None, desk.session.cost).strip())
             return
-        count = history.turns(messages)
-        self.say(f"{desk.name}: {count} {'turn' if count == 1 else 'turns'} so far, and this was the last.", "dim")
+        count = counted(history.turns(messages), "turn")
+        self.say(f"{desk.name}: {count} so far, and this was the last.", "dim")
         self.say(f"> {opening(messages[start:])}", "dim")
         view = self._new_view()
         view.write(history.told(messages[-1]))
@@ -142,6 +143,7 @@ class Talk:
             outcome = perform(desk, line)
         except (ConfigurationError, ParameterError) as error:
             self.notes.error(str(error))
+            self._answer.write("\n")
             return False
         if outcome.said:
             self.say(outcome.said, "yellow" if outcome.is_refused else "dim")
@@ -172,7 +174,7 @@ class Talk:
                 self._view = None
                 self._transcript.end()
             self._tell(desk, turn)
-            self._settle()
+            self._with_ledger(Filing.settle)
             if is_terminal:
                 self._answer.write("\n")
         return turn
@@ -195,11 +197,11 @@ class Talk:
         if self._bills:
             self._bill(desk, turn)
 
-    def _settle(self) -> None:
-        """Tell what went wrong in the ledger: a conversation goes on without it, and with a budget refuses turns."""
+    def _with_ledger(self, do: Callable[[Filing], None]) -> None:
+        """Do something between turns, and tell what went wrong in the ledger: a conversation goes on without it."""
         try:
             if self._filed is not None:
-                self._filed.settle()
+                do(self._filed)
         except ConfigurationError as error:
             self.notes.error(str(error))
 

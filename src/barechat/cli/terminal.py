@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
 import sys
-from typing import IO, TYPE_CHECKING
+import warnings
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from rich.console import Console
 
 # A model's words may hold escape sequences, which could retitle a terminal, fill its clipboard or hide a line.
@@ -161,6 +166,20 @@ class Notes:
                 self._stream.flush()
         except OSError:
             self._console = self._stream = None  # nobody is there to be told
+
+
+@contextlib.contextmanager
+def warnings_told(say: Callable[[str, str], None]) -> Iterator[None]:
+    """Tell warnings in one line each, and leave it to the exit code's line to tell verdicts."""
+
+    def tell(message: Warning | str, *_: Any, **__: Any) -> None:
+        say(f"warning: {message}", "yellow")
+
+    logging.getLogger("barechat").addHandler(logging.NullHandler())
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = tell
+        yield
 
 
 def standard() -> tuple[Answer, Notes]:

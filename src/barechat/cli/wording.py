@@ -55,14 +55,22 @@ def per_million(rate_pd: int) -> str:
 
 
 def bill(
-    dot: str, model: str, usage: Usage | None, cost: Cost, *, attempts: int = 1, seconds: float | None = None
+    dot: str,
+    model: str,
+    usage: Usage | None,
+    cost: Cost,
+    *,
+    rounds: int = 1,
+    attempts: int = 1,
+    seconds: float | None = None,
 ) -> str:
-    """Write the line that ends a call: model, tokens in and out, cost, attempts if there were several, seconds."""
+    """Write the line that ends a question: model, tokens in and out, cost, rounds and attempts if several, seconds."""
     parts = [
         model,
         f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "",
         dollars(cost),
-        f"{attempts} attempts" if attempts > 1 else "",
+        f"{rounds} rounds" if rounds > 1 else "",
+        f"{attempts} attempts" if attempts > max(rounds, 1) else "",
         f"{seconds:.1f} s" if seconds is not None else "",
     ]
     return dot.join(part for part in parts if part)
