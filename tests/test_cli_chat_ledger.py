@@ -50,10 +50,29 @@ def test_a_budget_refuses_a_turn_and_the_conversation_goes_on(simulator: Simulat
         person.look_for("the model is gpt-4o-mini")
         person.type("How?\r")
         person.look_for("\nRain.", "│ turn")
-        assert [state.held_pd for state in ledger.budgets()] == [0]
         person.type("/quit\r")
         assert person.wait() == 0
+    (state,) = ledger.budgets()
+    assert (state.spent_pd > 0, state.held_pd) == (True, 0)
     assert rows(ledger, "model", "certainty") == [("gpt-4o-mini", "exact")]
+    assert len(simulator.requests) == 1
+
+
+@posix
+def test_a_budget_that_is_set_meanwhile_holds_from_the_next_turn_on(simulator: Simulator, tmp_path: Path) -> None:
+    ledger = made(tmp_path / "ledger.db", Budget("0.000001"))
+    where = {"BARECHAT_LEDGER": ledger.path, "BARECHAT_SESSIONS": str(tmp_path)}
+    with Person("chat", url=simulator.url, **where) as person:
+        person.look_for("Enter sends")
+        person.type("How?\r")
+        person.look_for("the budget of $0.000001 in all", "Nothing was sent.\n\n> How?")
+        ledger.set_budget(Budget("1"))
+        simulator.fail_next(reply="Rain.")
+        person.type("\r")
+        person.look_for("\nRain.", "│ turn")
+        ledger.set_budget(Budget("0.000002"))
+        person.type("Sure?\r")
+        person.look_for("the budget of $0.000002 in all", "> Sure?")
     assert len(simulator.requests) == 1
 
 

@@ -276,6 +276,26 @@ def test_a_wait_for_room_counts_in_the_total_deadline(connect: Connect, simulato
     assert state(ledger) == (0, budget.limit_pd)
 
 
+def test_other_budgets_hold_from_the_next_call_on(connect: Connect, simulator: Simulator, ledger: Ledger) -> None:
+    caller = connect(simulator.url, ledger=ledger, budget=Budget("0.000001"))
+    with pytest.raises(BudgetExceeded):
+        caller.chat()
+    ledger.set_budget(Budget("1"))
+    caller.client.budgets = ledger.standing_budgets()
+    caller.chat()
+    assert caller.client.budgets == (Budget("1"),)
+    wrong: Any = "5.00"
+    with pytest.raises(ConfigurationError, match="budget must be"):
+        caller.client.budgets = wrong
+    with pytest.raises(ConfigurationError, match="another amount"):
+        caller.client.budgets = Budget("2")
+    assert caller.client.budgets == (Budget("1"),)
+    caller.client.budgets = None
+    caller.chat()
+    costs = rows(ledger, "cost_pd")
+    assert (len(costs), ledger.budgets()[0].spent_pd) == (2, costs[0])
+
+
 def test_a_budget_needs_a_ledger_and_one_amount(connect: Connect, ledger: Ledger) -> None:
     with pytest.raises(ConfigurationError, match="needs a ledger"):
         connect("http://127.0.0.1:9/v1", budget=Budget("5"))

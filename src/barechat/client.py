@@ -175,6 +175,15 @@ class BaseClient:
         """What this client's calls have cost so far, lost attempts included."""
         return self._cost
 
+    @property
+    def budgets(self) -> tuple[Budget, ...]:
+        """The budgets that calls must fit in. Set others, and they hold from the next call on."""
+        return self._budgets
+
+    @budgets.setter
+    def budgets(self, budgets: Budget | Sequence[Budget] | None) -> None:
+        self._budgets = _checked_budgets(budgets, self._ledger)
+
     def curl(
         self,
         messages: wire.Messages,

@@ -14,6 +14,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from barechat.client import Client
     from barechat.ledger.ledger import Ledger
     from barechat.money.budget import Budget
 
@@ -53,6 +54,7 @@ class Filing:
     def __init__(self, warn: Callable[[str], None], *, is_named: bool) -> None:
         self.ledger: Ledger | None = None
         self.budgets: list[Budget] = []
+        self.client: Client | None = None
         self._warn = warn
         self._is_named = is_named
         self._heard: list[str] = []
@@ -68,6 +70,16 @@ class Filing:
             ledger = _made(where)
             self.budgets = ledger.standing_budgets()
             self.ledger = ledger
+
+    def renew(self) -> None:
+        """Have the client's calls carry the budgets that the ledger has by now: somebody may have set one anew.
+
+        Raises:
+            ConfigurationError: the ledger was named, and can't be read.
+        """
+        if self.ledger is not None and self.client is not None:
+            with self._faults_told("the budgets can't be read"):
+                self.client.budgets = self.ledger.standing_budgets()
 
     def settle(self) -> None:
         """Wait until the disk has what was filed, and tell what went wrong, each thing once.

@@ -148,6 +148,7 @@ def calling(
             budget=filed.budgets,
         ) as client,
     ):
+        filed.client = client
         yield client, filed
         filed.settle()
 

@@ -168,6 +168,7 @@ class Talk:
             # On one terminal, the wire and the reply would cut each other's lines.
             self._view = None if self.wire.is_shown else self._new_view()
             view = self._view or self._new_view()
+            self._with_ledger(Filing.renew)
             try:
                 turn = self._last = take_turn(begin, view, is_live=self._view is not None)
             finally:
