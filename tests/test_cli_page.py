@@ -29,7 +29,7 @@ print(1)
 """ + ("A long paragraph, of more lines than there are on the screen. " * 60)
 
 
-def left_by(*chunks: str, thought: str = "", says: str = "") -> list[str]:
+def left_by(*chunks: str, thought: str = "", says: str = "", rows: int = 200) -> list[str]:
     """Return what is on a terminal, scrolled lines included, once a reply has come in these chunks."""
     file = io.StringIO()
     page = Page(Console(file=file, width=80, height=24, theme=THEME, force_terminal=True))
@@ -39,7 +39,7 @@ def left_by(*chunks: str, thought: str = "", says: str = "") -> list[str]:
     for chunk in chunks:
         page.write(chunk)
     page.end()
-    screen = pyte.Screen(80, 200)
+    screen = pyte.Screen(80, rows)
     screen.set_mode(LNM)
     pyte.Stream(screen).feed(file.getvalue())
     return "\n".join(line.rstrip() for line in screen.display).rstrip().split("\n")
@@ -90,3 +90,9 @@ def test_a_long_line_of_code_is_left_to_the_terminal_to_break() -> None:
     page.write("```\n" + "x" * 50 + "\n```\n")
     page.end()
     assert "x" * 50 in file.getvalue()
+
+
+def test_of_20_000_words_none_is_lost_and_none_is_left_twice() -> None:
+    words = [f"w{number}" for number in range(20_000)]
+    chunks = [word + (" " if number % 500 else ".\n\n") for number, word in enumerate(words, 1)]
+    assert " ".join(left_by(*chunks, rows=2000)).replace(".", "").split() == words
