@@ -34,6 +34,9 @@ WHOLE = {  # what may be seen of an attempt: state, held, cost, tags, session
     ("settled", HELD_PD, HELD_PD, '{"job":"nightly","session":"s"}', "s"),  # once reconciled
     ("kept", HELD_PD, HELD_PD, '{"job":"nightly","session":"s"}', "s"),
     ("settled", None, COST_PD, "{}", None),  # under no budget
+    ("held", HELD_PD, None, "{}", None),  # under none, and filed before it was sent
+    ("settled", HELD_PD, COST_PD, "{}", None),
+    ("settled", HELD_PD, HELD_PD, "{}", None),
 }
 
 
@@ -59,16 +62,20 @@ def write(path: str, tell: Callable[[str], object], name: str = "", turns: int =
             tell(f"{key} filed")
 
     for turn in range(turns):
-        first, second, free = (f"{name}{turn}-{which}" for which in ("first", "second", "free"))
+        first, second, free, early = (f"{name}{turn}-{which}" for which in ("first", "second", "free", "early"))
         for key in (first, second):
             ledger.reserve(hold(HELD_PD, *BUDGETS, key=key, tags=TAGS), None)
             tell(f"{key} held")
+        ledger.reserve(hold(HELD_PD, key=early), None)
+        tell(f"{early} held")
+        ledger.settle(entry(early, COST_PD, held=False))
         ledger.settle(entry(first, COST_PD, tags=TAGS))
         ledger.settle(entry(free, COST_PD, held=False))
         filed(first, free)
         ledger.settle(entry(second, HELD_PD, known=False, tags=TAGS))
         filed(second)
     ledger.reserve(hold(HELD_PD, *BUDGETS, key=f"{name}last", tags=TAGS), None)
+    ledger.reserve(hold(HELD_PD, key=f"{name}last-early"), None)
     tell(f"{name}last held")
     ledger.reconcile()
     ledger.close()

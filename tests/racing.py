@@ -81,7 +81,7 @@ class Race:
         assert served.keys() - settled.keys() <= set(unknown)
         assert all(rows[key]["held_pd"] == CAP * TOKEN_PD for key in unknown)
         assert budget.held_pd == len(unknown) * CAP * TOKEN_PD
-        assert ledger.reconcile() == (len(unknown), budget.held_pd)
+        assert ledger.reconcile() == (len(unknown), budget.held_pd, 0)
         assert [(after.spent_pd, after.held_pd) for after in ledger.budgets()] == [
             (budget.spent_pd + budget.held_pd, 0)
         ]

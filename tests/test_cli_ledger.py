@@ -15,7 +15,7 @@ import pytest
 from barechat import Budget, Ledger
 from barechat.money.prices import Prices
 from commands import Terminal, run
-from ledgers import entry, hold, new_key, rows
+from ledgers import entry, hold, leave_behind, new_key, rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +113,8 @@ def test_reconcile_counts_what_is_lost_as_spent(path: Path) -> None:
     assert did(path, "reconcile").stdout == "1 attempt counted as spent: $0.000007.\n"
     (state,) = Ledger(path).budgets()
     assert (state.spent_pd, state.held_pd) == (7_000_000, 0)
+    leave_behind(path, 7_000_000, None)
+    assert did(path, "reconcile").stdout == "2 attempts counted as spent: $0.000007; 1 of them is unpriced.\n"
     assert (
         did(path, "reconcile").stdout == "Nothing is held by attempts of programs that died, or of unknown outcome.\n"
     )
@@ -124,7 +126,7 @@ def test_release_says_what_it_will_free_and_does_it_by_yes_alone(path: Path) -> 
     assert refused.returncode == 2
     assert refused.stdout.startswith("$0.000007 is held by 1 attempt of programs that died, or of unknown outcome.")
     assert refused.stderr.startswith("error: nobody is there to be asked: --yes does it unasked.")
-    assert Ledger(path).abandoned() == (1, 7_000_000)
+    assert Ledger(path).abandoned() == (1, 7_000_000, 0)
     assert did(path, "release", "--yes").stdout.endswith("1 attempt released: $0.000007 is free again.\n")
     (state,) = Ledger(path).budgets()
     assert (state.spent_pd, state.held_pd) == (0, 0)

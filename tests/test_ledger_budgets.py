@@ -14,7 +14,7 @@ import pytest
 from barechat import Budget, BudgetExceeded, ConfigurationError, DeadlineExceeded, Ledger, Prices
 from barechat.money.budget import LARGEST_PD
 from barechat.steps import Deadline
-from ledgers import entry, hold, new_key, rows, run_python, state
+from ledgers import entry, hold, leave_behind, new_key, rows, run_python, state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,7 +190,7 @@ def test_an_attempt_is_settled_once_however_often_it_is_filed(ledger: Ledger) ->
 def test_an_attempt_that_was_reconciled_stays_as_it_is(ledger: Ledger) -> None:
     key = reserved(ledger, 90, HUNDRED)
     ledger.settle(entry(key, 90, known=False))
-    assert ledger.reconcile() == (1, 90)
+    assert ledger.reconcile() == (1, 90, 0)
     ledger.settle(entry(key, 10))
     assert state(ledger) == (90, 0)
 
@@ -254,23 +254,55 @@ def test_what_the_dead_hold_never_fits_later_until_it_is_released(ledger: Ledger
     with pytest.raises(BudgetExceeded, match="Running calls hold") as caught:
         reserved(ledger, 40, HUNDRED)
     assert caught.value.fits_later is True
-    assert ledger.release() == (1, 60)
+    assert ledger.release() == (1, 60, 0)
     assert state(ledger) == (0, 20)
 
 
 def test_reconciling_counts_what_the_dead_held_as_spent_and_leaves_the_living(ledger: Ledger) -> None:
     run_python(DIE, ledger.path)
     reserved(ledger, 20, PATIENT)
-    assert ledger.reconcile() == (1, 60)
-    assert ledger.reconcile() == (0, 0)
+    assert ledger.reconcile() == (1, 60, 0)
+    assert ledger.reconcile() == (0, 0, 0)
     assert state(ledger) == (60, 20)
     assert rows(ledger, "state", "cost_pd", "certainty") == [("settled", 60, "bound"), ("held", None, None)]
+
+
+def test_an_attempt_of_the_dead_that_no_budget_bound_costs_at_most_what_it_held(ledger: Ledger) -> None:
+    leave_behind(ledger.path, 60, None)
+    ledger.reserve(hold(7), None)
+    (line,) = ledger.spending()
+    assert (line.by_certainty_pd, line.attempts, line.answered, line.unpriced) == ({"bound": 67}, 3, 0, 1)
+    assert ledger.abandoned() == ledger.reconcile() == (2, 60, 1)
+    assert rows(ledger, "state", "cost_pd", "certainty") == [
+        ("settled", 60, "bound"),
+        ("settled", None, "unpriced"),
+        ("held", None, None),
+    ]
+    assert ledger.spending() == [line]
+    assert (ledger.check(), ledger.budgets()) == ([], [])
+
+
+def test_released_it_costs_nothing_whatever_its_price(ledger: Ledger) -> None:
+    leave_behind(ledger.path, 60, None)
+    assert ledger.release() == (2, 60, 1)
+    assert rows(ledger, "state", "cost_pd", "certainty") == [("settled", 0, "exact")] * 2
+
+
+def test_an_attempt_that_no_budget_binds_settles_at_what_it_cost_or_can_have(ledger: Ledger) -> None:
+    keys = [reserved(ledger, most) for most in (60, 60, 10**30)]
+    ledger.settle(entry(keys[0], 40, held=False))
+    ledger.settle(entry(keys[1], 60, held=False, known=False))
+    assert rows(ledger, "state", "held_pd", "cost_pd") == [
+        ("settled", 60, 40),
+        ("settled", 60, 60),
+        ("held", LARGEST_PD, None),
+    ]
 
 
 def test_an_attempt_whose_hold_is_in_no_file_is_reconciled_at_its_bound(ledger: Ledger) -> None:
     """Its file was replaced while it ran."""
     ledger.settle(entry(new_key(), 70, known=False))
-    assert ledger.reconcile() == (1, 70)
+    assert ledger.reconcile() == (1, 70, 0)
     assert rows(ledger, "state", "cost_pd") == [("settled", 70)]
 
 

@@ -129,7 +129,7 @@ def test_so_does_one_that_is_closed_early(connect: Connect, simulator: Simulator
             break
     spent, held = state(ledger)
     assert (spent, held > 0) == (0, True)
-    assert ledger.reconcile() == (1, held)
+    assert ledger.reconcile() == (1, held, 0)
     assert state(ledger) == (held, 0)
 
 
@@ -366,6 +366,6 @@ def test_an_estimate_keeps_its_hold_and_then_its_figure(connect: Connect, simula
     assert reply.cost.certainty == "estimate"
     spent, held = state(ledger)
     assert (spent, held > (reply.cost.picodollars or 0)) == (0, True)
-    assert ledger.reconcile() == (1, held)
+    assert ledger.reconcile() == (1, held, 0)
     assert state(ledger) == (held, 0)
     assert rows(ledger, "cost_pd", "certainty") == [(reply.cost.picodollars, "estimate")]

@@ -186,9 +186,9 @@ end_well(fork(in_child))
 
 def test_a_child_holds_money_in_its_own_name(tmp_path: Path) -> None:
     """So what it held when it ended counts as held by the dead, though its parent still ran."""
-    run_python(BEGIN + HOLDER + "assert ledger.reconcile() == (1, 30)", tmp_path / "ledger.db")
+    run_python(BEGIN + HOLDER + "assert ledger.reconcile() == (1, 30, 0)", tmp_path / "ledger.db")
     ledger = Ledger(tmp_path / "ledger.db")
     assert [(budget.spent_pd, budget.held_pd) for budget in ledger.budgets()] == [(30, 60)]
     ledger.reserve(hold(10, Budget("0.000000000100")), None)
-    assert ledger.reconcile() == (1, 60)
+    assert ledger.reconcile() == (1, 60, 0)
     ledger.close()

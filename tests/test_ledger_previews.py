@@ -32,9 +32,9 @@ def test_what_nobody_will_settle_is_told_before_it_is_ended(ledger: Ledger) -> N
     ledger.reserve(lost, None)
     ledger.settle(entry(lost.key, 7, known=False))
     ledger.flush()
-    assert ledger.abandoned() == (1, 7)
-    assert ledger.release() == (1, 7)
-    assert ledger.abandoned() == (0, 0)
+    assert ledger.abandoned() == (1, 7, 0)
+    assert ledger.release() == (1, 7, 0)
+    assert ledger.abandoned() == (0, 0, 0)
 
 
 def test_what_prune_would_forget_is_told_before_it_does(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from barechat.cli.bars import divided, pen_for
 from barechat.cli.ledger import release
 from barechat.cli.ledgers import ledger_option, opened
 from barechat.cli.terminal import dot
-from barechat.cli.wording import counted
+from barechat.cli.wording import held_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,20 +69,17 @@ def set_(amount: str, per: Per, tag: str | None, path: str | None) -> int:
 @ledger_option
 def show(path: str | None) -> int:
     """Show what is spent, held and left of each budget, in this day or month."""
-    from barechat.records import dollars  # noqa: PLC0415 - for a quick `barechat --help`
-
     with opened(path) as file:
         states = _states(file, time.time())
         standing = {one.identity for one in file.standing_budgets()}
-        count, held_pd = file.abandoned()
+        held = file.abandoned()
     if not states:
         click.echo("No budget is set: `barechat budget set AMOUNT` does it.")
         return 0
     parts = ["\n".join(_drawn(state, is_standing=state.budget.identity in standing)) for state in states]
-    if count:
+    if held.attempts:
         parts.append(
-            f"{dollars(held_pd)} is held by {counted(count, 'attempt')} of programs that died, or of unknown outcome.\n"
-            "`barechat ledger reconcile` counts that as spent, `barechat budget release` frees it."
+            f"{held_by(held)}\n`barechat ledger reconcile` counts that as spent, `barechat budget release` frees it."
         )
     click.echo("\n\n".join(parts))
     return 0

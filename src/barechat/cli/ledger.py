@@ -12,7 +12,7 @@ import click
 from barechat.cli.ledgers import confirmed, ledger_option, opened
 from barechat.cli.moments import read_moment, since_option, told
 from barechat.cli.tables import GAP, WIDTH, aligned, by_point, columns_of, fitted, one_line
-from barechat.cli.wording import counted, decimal_of
+from barechat.cli.wording import counted, decimal_of, held_by, unpriced_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,9 +79,11 @@ def reconcile(path: str | None) -> int:
     from barechat.records import dollars  # noqa: PLC0415 - for a quick `barechat --help`
 
     with opened(path) as file:
-        count, held_pd = file.reconcile()
-    told_count = f"{counted(count, 'attempt')} counted as spent: {dollars(held_pd)}."
-    click.echo(told_count if count else _NOTHING_HELD)
+        held = file.reconcile()
+    told_count = (
+        f"{counted(held.attempts, 'attempt')} counted as spent: {dollars(held.picodollars)}{unpriced_of(held)}."
+    )
+    click.echo(told_count if held.attempts else _NOTHING_HELD)
     return 0
 
 
@@ -97,18 +99,15 @@ def release(yes: bool, path: str | None) -> int:
     from barechat.records import dollars  # noqa: PLC0415 - for a quick `barechat --help`
 
     with opened(path) as file:
-        count, held_pd = file.abandoned()
-        if not count:
+        held = file.abandoned()
+        if not held.attempts:
             click.echo(_NOTHING_HELD)
             return 0
-        click.echo(
-            f"{dollars(held_pd)} is held by {counted(count, 'attempt')} of programs that died, or of unknown outcome.\n"
-            "Released, that counts as $0.00, whatever the server bills."
-        )
+        click.echo(f"{held_by(held)}\nReleased, that counts as $0.00, whatever the server bills.")
         if not confirmed("Release them?", yes=yes):
             return 1
-        count, held_pd = file.release()
-    click.echo(f"{counted(count, 'attempt')} released: {dollars(held_pd)} is free again.")
+        held = file.release()
+    click.echo(f"{counted(held.attempts, 'attempt')} released: {dollars(held.picodollars)} is free again.")
     return 0
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from barechat.errors import BarechatError
+    from barechat.ledger.reads import Abandoned
     from barechat.records import Attempt, Cost, Usage
 
 _FIRST_FAILURE = 400  # of HTTP's statuses
@@ -46,6 +47,22 @@ def decimal_of(picodollars: int) -> str:
 def counted(count: int, noun: str) -> str:
     """Write how many there are: "1 attempt", "1,200 attempts"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def held_by(held: Abandoned) -> str:
+    """Write what attempts that nobody will settle hold, as a sentence."""
+    from barechat.records import dollars  # noqa: PLC0415 - for a quick `barechat --help`
+
+    attempts = counted(held.attempts, "attempt")
+    return (
+        f"{dollars(held.picodollars)} is held by {attempts} of programs that died, or of unknown outcome"
+        f"{unpriced_of(held)}."
+    )
+
+
+def unpriced_of(held: Abandoned) -> str:
+    """Write how many of the attempts have no price, as a sentence's end; nothing if each has one."""
+    return f"; {held.unpriced:,} of them {'is' if held.unpriced == 1 else 'are'} unpriced" if held.unpriced else ""
 
 
 def per_million(rate_pd: int) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from barechat.ledger.reads import BudgetState, By, Spending
+    from barechat.ledger.reads import Abandoned, BudgetState, By, Spending
     from barechat.ledger.store import Store
     from barechat.money.budget import Budget
     from barechat.money.entry import Entry, Hold
@@ -69,11 +69,11 @@ class Ledger:
     # What clients call.
 
     def reserve(self, hold: Hold, by: Deadline | None, tell: Tell = lambda _: None) -> None:
-        """Hold an attempt's money, on the disk, before it is sent. Returns early if `tell`'s function is called.
+        """File an attempt, on the disk, before it is sent, and hold its money. Returns early if `tell`'s is called.
 
         Raises:
             BudgetExceeded: there is no room. ConfigurationError: the file can't be written, or has this budget at
-            another amount. DeadlineExceeded: there was none in time.
+            another amount. DeadlineExceeded: there was none in time. None of them without a budget.
         """
         answered = threading.Event()
         asked = Asked(answered.set, hold=hold)
@@ -85,16 +85,16 @@ class Ledger:
             tell(None)
         if asked.is_answered:
             _raise(asked)
-        elif by is not None and not answered.is_set():
+        elif by is not None and hold.budgets and not answered.is_set():
             raise _no_room(by)
 
     async def reserve_async(self, hold: Hold, by: Deadline | None) -> None:
         """Same as reserve, awaited."""
         asked = await self._asked(None if by is None else by.at - time.monotonic(), hold=hold)
-        if asked is None:
-            assert by is not None  # noqa: S101 - without one, it waits for an answer
+        if asked is not None:
+            _raise(asked)
+        elif by is not None and hold.budgets:
             raise _no_room(by)
-        _raise(asked)
 
     def settle(self, entry: Entry) -> None:
         """File an attempt that has ended, some time soon. Takes no time, and never fails: the log says what does."""
@@ -149,11 +149,10 @@ class Ledger:
             yield from page
             after = page[-1]["id"] if page else None
 
-    def abandoned(self) -> tuple[int, int]:
-        """Return how many attempts hold money that nobody will settle, and how many picodollars, as reconcile would."""
+    def abandoned(self) -> Abandoned:
+        """Return what reconcile would: attempts that nobody will settle, and what they hold."""
         with self._reading() as db:
-            held = reads.abandoned(db)
-        return len(held), sum(held.values())
+            return reads.Abandoned.of(reads.abandoned(db).values())
 
     def prunable(self, before: datetime) -> int:
         """Return how many attempts `prune` would forget."""
@@ -188,17 +187,18 @@ class Ledger:
         with self._reading() as db:
             return reads.standing(db)
 
-    def reconcile(self) -> tuple[int, int]:
+    def reconcile(self) -> Abandoned:
         """Count as spent what is held by attempts of processes that died, and of outcomes that nobody knows.
 
-        Returns how many attempts, and how many picodollars. Safe: they can't have cost more.
+        Returns how many attempts, how many picodollars, and how many of the attempts have no price and stay unpriced.
+        Safe: they can't have cost more.
         """
-        ended: tuple[int, int] = self._work(lambda store: store.end_holds(spent=True))
+        ended: Abandoned = self._work(lambda store: store.end_holds(spent=True))
         return ended
 
-    def release(self) -> tuple[int, int]:
+    def release(self) -> Abandoned:
         """Same as reconcile, but count them as nothing: for when the server's own bill says so."""
-        ended: tuple[int, int] = self._work(lambda store: store.end_holds(spent=False))
+        ended: Abandoned = self._work(lambda store: store.end_holds(spent=False))
         return ended
 
     def prune(self, before: datetime) -> int:

@@ -5,7 +5,7 @@ Readers have connections of their own, and neither wait for the writer nor hold 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, get_args
 
 import msgspec
 
@@ -16,7 +16,7 @@ from barechat.records import UNPRICED, Certainty, Cost, Record
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
 By = Literal["model", "day", "tag", "session"]
 
@@ -69,6 +69,19 @@ class Spending(Record, frozen=True, kw_only=True):
         )
 
 
+class Abandoned(NamedTuple):
+    """How many attempts nobody will settle, the picodollars that they hold, and how many of them have no price."""
+
+    attempts: int
+    picodollars: int
+    unpriced: int
+
+    @classmethod
+    def of(cls, held: Collection[int | None]) -> Self:
+        """Count what each holds."""
+        return cls(len(held), sum(amount or 0 for amount in held), sum(amount is None for amount in held))
+
+
 class BudgetState(Record, frozen=True, kw_only=True):
     """How a budget stands in one day, month or all of time; picodollars.
 
@@ -104,7 +117,8 @@ def spending(db: sqlite3.Connection, by: str, since: float | None) -> list[Spend
     if by not in get_args(By):
         raise ParameterError(f"by must be one of {', '.join(get_args(By))}, not {by!r}", param="by")
     rows = db.execute(
-        f"""SELECT name, coalesce(certainty, 'bound'), cost_pd IS NULL AND state <> 'held', count(*),
+        f"""SELECT name, coalesce(certainty, 'bound'),
+            coalesce(cost_pd, CASE state WHEN 'held' THEN held_pd END) IS NULL, count(*),
             count(*) FILTER (WHERE error IS NULL AND state <> 'held'),
             sum(coalesce(cost_pd, held_pd, 0) / {_PART}), sum(coalesce(cost_pd, held_pd, 0) % {_PART}),
             total(input_tokens), total(output_tokens)
@@ -157,12 +171,15 @@ def standing(db: sqlite3.Connection) -> list[Budget]:
     return [Budget(Cost(picodollars=limit, certainty="exact").usd or 0, per, tag or None) for limit, per, tag in rows]
 
 
-def abandoned(db: sqlite3.Connection) -> dict[int, int]:
-    """Return what attempts hold that nobody will settle, by their numbers: of dead processes, of outcomes unknown."""
+def abandoned(db: sqlite3.Connection) -> dict[int, int | None]:
+    """Return what attempts can have cost that nobody will settle, by their numbers, and None if that is unpriced.
+
+    They are those of dead processes, and those of outcomes unknown that hold money.
+    """
     owners = db.execute("SELECT id, pid, started, boot FROM owners").fetchall()
     dead = [number for number, pid, started, boot in owners if is_dead((pid, started, boot))]
     rows = db.execute(
-        """SELECT id, coalesce(held_pd, cost_pd, 0) FROM attempts
+        """SELECT id, coalesce(held_pd, cost_pd) FROM attempts
         WHERE state = 'kept' OR (state = 'held' AND owner IN (SELECT value FROM json_each(?)))""",
         (msgspec.json.encode(dead).decode(),),
     )

@@ -17,7 +17,7 @@ import msgspec
 
 from barechat.errors import BudgetExceeded, ConfigurationError
 from barechat.ledger.owners import is_dead, this_process
-from barechat.ledger.reads import abandoned
+from barechat.ledger.reads import Abandoned, abandoned
 from barechat.money.budget import LARGEST_PD
 from barechat.records import Cost, dollars
 
@@ -110,9 +110,9 @@ class Store:
         db.execute(_CREATE_ENDED)
 
     def reserve(self, holds: Iterable[Hold]) -> list[Any]:
-        """Hold each one's money of all its budgets, or of none.
+        """File each one, its money held of all its budgets; or refuse it, which then holds of none.
 
-        Returns an answer for each, in turn: None if it is held, a BudgetExceeded or ConfigurationError (the ledger has
+        Returns an answer for each, in turn: None if it is filed, a BudgetExceeded or ConfigurationError (the ledger has
         this budget at another amount), or WAITS.
         """
         pots: dict[tuple[str, str, str], _Pot] = {}
@@ -154,10 +154,10 @@ class Store:
         """Let the command's calls carry a budget no more; False if they didn't."""
         return bool(self.db.execute("DELETE FROM standing WHERE tag = ? AND per = ?", (tag or "", per)).rowcount)
 
-    def end_holds(self, *, spent: bool) -> tuple[int, int]:
+    def end_holds(self, *, spent: bool) -> Abandoned:
         """End the holds that nobody will settle, of dead processes and of outcomes unknown: as spent, or as nothing.
 
-        Returns how many attempts these were, and how many picodollars they held.
+        Returns what they were.
         """
         db = self.db
         ended = abandoned(db)
@@ -173,13 +173,15 @@ class Store:
             (int(spent), ids),
         )
         db.execute(
-            """UPDATE attempts SET state = 'settled',
-                cost_pd = CASE certainty WHEN 'estimate' THEN cost_pd ELSE ? * coalesce(held_pd, cost_pd, 0) END,
-                certainty = CASE certainty WHEN 'estimate' THEN certainty ELSE ? END
-            WHERE id IN (SELECT value FROM json_each(?))""",
-            (int(spent), "bound" if spent else "exact", ids),
+            """UPDATE attempts SET state = 'settled', error = CASE state WHEN 'held' THEN 'Interrupted' ELSE error END,
+                cost_pd = CASE WHEN certainty = 'estimate' THEN cost_pd WHEN :spent THEN coalesce(held_pd, cost_pd)
+                    ELSE 0 END,
+                certainty = CASE WHEN certainty = 'estimate' THEN certainty WHEN NOT :spent THEN 'exact'
+                    WHEN coalesce(held_pd, cost_pd) IS NULL THEN 'unpriced' ELSE 'bound' END
+            WHERE id IN (SELECT value FROM json_each(:ids))""",
+            {"spent": spent, "ids": ids},
         )
-        return len(ended), sum(ended.values())
+        return Abandoned.of(ended.values())
 
     def prune(self, before: float) -> int:
         """Forget attempts that ended before a moment; what they spent of budgets stays spent. Returns how many."""
@@ -216,20 +218,20 @@ class Store:
             drawn = [self._pot(pots, budget, hold.at) for budget in hold.budgets]
         except ConfigurationError as error:
             return error
-        waits = False
+        waits, most_pd = False, hold.picodollars or 0  # None draws on no budget
         for budget, pot in zip(hold.budgets, drawn, strict=True):
-            if pot.has_room(hold.picodollars) and not pot.is_awaited:
+            if pot.has_room(most_pd) and not pot.is_awaited:
                 continue
-            if not (budget.wait and self._may_fit(pot, hold)):
-                return self._refusal(budget, pot, hold)
+            if not (budget.wait and self._may_fit(pot, most_pd)):
+                return self._refusal(budget, pot, most_pd)
             waits = True
         if waits:
             for pot in drawn:
                 pot.is_awaited = True
             return WAITS
         for pot in drawn:
-            pot.held_pd += hold.picodollars
-            pot.new_pd += hold.picodollars
+            pot.held_pd += most_pd
+            pot.new_pd += most_pd
         held.append((hold, drawn))
         return None
 
@@ -250,15 +252,14 @@ class Store:
         check_amount(budget, pot.limit_pd)
         return pot
 
-    def _refusal(self, budget: Budget, pot: _Pot, hold: Hold) -> BudgetExceeded:
-        """Say why there is no room for a hold."""
-        need = hold.picodollars
-        most = Cost(picodollars=need, certainty="bound")
+    def _refusal(self, budget: Budget, pot: _Pot, need_pd: int) -> BudgetExceeded:
+        """Say why there is no room for so much."""
+        most = Cost(picodollars=need_pd, certainty="bound")
         if pot.is_closed:
             said = f"{budget} is closed: a call cost more than the server was asked to let it; set the budget anew"
             return BudgetExceeded(f"{said}. Nothing was sent.", cost=most)
         running = self._running_pd(pot)
-        fits_later = self._may_fit(pot, hold)
+        fits_later = self._may_fit(pot, need_pd)
         if fits_later:
             advice = f"Running calls hold {dollars(running)}: try again when they have ended, or set wait=True"
         else:
@@ -269,15 +270,15 @@ class Store:
             advice += ". A smaller max_completion_tokens lowers what a call can cost"
         left = dollars(max(pot.limit_pd - pot.spent_pd - pot.held_pd, 0))
         return BudgetExceeded(
-            f"the call can cost up to {dollars(need)}, and {budget} has {left} left. {advice}. Nothing was sent.",
+            f"the call can cost up to {dollars(need_pd)}, and {budget} has {left} left. {advice}. Nothing was sent.",
             fits_later=fits_later,
             cost=most,
         )
 
-    def _may_fit(self, pot: _Pot, hold: Hold) -> bool:
-        """Say whether there would be room for a hold if all running calls turned out to cost nothing."""
+    def _may_fit(self, pot: _Pot, need_pd: int) -> bool:
+        """Say whether there would be room for so much if all running calls turned out to cost nothing."""
         left_pd = pot.limit_pd - pot.spent_pd - pot.held_pd + self._running_pd(pot)
-        return not pot.is_closed and hold.picodollars <= left_pd
+        return not pot.is_closed and need_pd <= left_pd
 
     def _running_pd(self, pot: _Pot) -> int:
         """Return what running calls of running processes hold of a budget, in picodollars."""
@@ -290,7 +291,8 @@ class Store:
         owner = self._own()
         self.db.execute(_HOLD_ATTEMPTS, (_json([_hold_row(hold, owner) for hold, _ in held]),))
         draws = [(hold.key, pot.id, hold.picodollars) for hold, pots in held for pot in pots]
-        self.db.execute(_HOLD_DRAWS, (_json(draws),))
+        if draws:
+            self.db.execute(_HOLD_DRAWS, (_json(draws),))
 
     def _own(self) -> int:
         """Return the number of this process among the owners."""
@@ -383,7 +385,7 @@ def _entry_row(entry: Entry) -> list[Any]:
 
 def _hold_row(hold: Hold, owner: int) -> list[Any]:
     tags = msgspec.json.encode(hold.tags).decode()
-    return [hold.key, hold.at, "held", hold.model, tags, hold.tags.get("session"), hold.picodollars, owner]
+    return [hold.key, hold.at, "held", hold.model, tags, hold.tags.get("session"), _storable(hold.picodollars), owner]
 
 
 def _storable(picodollars: int | None) -> int | None:

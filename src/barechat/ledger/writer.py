@@ -212,7 +212,8 @@ class Writer:
         asked = [*self._waiting, *(order for order in orders if isinstance(order, Asked))]
         self._waiting = []
         for one in asked:
-            one.error = copy.copy(error)  # whoever raises it puts facts of its own on it
+            if one.hold is None or one.hold.budgets:  # others go on: their end is filed once the file can be written
+                one.error = copy.copy(error)  # whoever raises it puts facts of its own on it
         self._unfiled.extend(order for order in orders if isinstance(order, Entry))
         lost = len(self._unfiled) - _MOST_UNFILED
         if lost > 0:

@@ -9,15 +9,16 @@ from barechat.records import Cost, Record
 
 
 class Hold(Record, frozen=True, kw_only=True):
-    """The most that an attempt can cost, held of its budgets before it is sent.
+    """The most that an attempt can cost, held of its budgets before it is sent; without budgets, only filed.
 
     key: the attempt's own, unlike any other's. at: when, in seconds since 1970.
+    picodollars: None, without budgets alone, where nobody knows.
     """
 
     key: str
     at: float
     model: str
-    picodollars: int
+    picodollars: int | None
     budgets: tuple[Budget, ...]
     tags: dict[str, str]
 
