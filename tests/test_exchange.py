@@ -28,7 +28,7 @@ from barechat.money.prices import Prices
 from barechat.receipt import Call, Origin, Receipt
 from barechat.records import Reply
 from barechat.settings import Caps, Timeouts
-from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Retry, Send, Senses, Step, Wait
+from barechat.steps import Authorize, Deadline, Drain, Emit, Head, Read, Reserve, Retry, Send, Senses, Step, Wait
 from barechat.wire.request import build, openai_endpoint
 from barechat.wire.retry import RetryBudget, RetryPolicy
 from support import DONE, EXACT_PD, KEY, MODEL, STREAM, USAGE, event, piece, whole_body
@@ -68,6 +68,7 @@ class Script:
     noise: float = 1.0
     caller_takes_s: float = 0.0
     on_retry_takes_s: float = 0.0
+    is_filed_first: bool = False
 
     def __post_init__(self) -> None:
         self.now = START
@@ -101,6 +102,8 @@ class Script:
             policy=self.policy,
             prices=Prices.builtin(),
             caps=self.caps,
+            is_filed=self.is_filed_first,
+            is_filed_first=self.is_filed_first,
         )
         self.receipt = Receipt(call)
         self.story = exchange(call, self.receipt, self.origin, senses)
@@ -123,7 +126,7 @@ class Script:
                 self.now += self.on_retry_takes_s
             elif isinstance(step, Wait):
                 self.now += step.delay_s
-            elif not isinstance(step, Drain):
+            elif not isinstance(step, Drain | Reserve):
                 answer = left.pop(0)
             if isinstance(answer, Later):
                 self.now += answer.seconds
@@ -811,6 +814,20 @@ def test_a_body_beyond_its_cap_is_refused_in_one_piece_or_many() -> None:
     for answers in ([body], [body[:600], body[600:]]):
         error = Script(caps=caps).fail(ProtocolBroken, JSON, *answers)
         assert "1000 bytes" in str(error)
+
+
+@pytest.mark.parametrize(("model", "held"), [(MODEL, BOUND_PD), ("a-local-model", None)])
+def test_each_attempt_can_stand_in_the_ledger_first_at_its_bound_though_no_budget_asks(
+    model: str, held: int | None
+) -> None:
+    script = Script(is_filed_first=True, model=model)
+    script.tell(lost(), *WHOLE)
+    holds = [step.hold for step in script.all(Reserve)]
+    assert [hold.key for hold in holds] == [entry.key for entry in script.receipt.unfiled] == ["id-1", "id-2"]
+    assert all((hold.picodollars or 0) >= (held or 0) and (hold.picodollars is None) == (held is None) for hold in holds)
+    assert not any(hold.budgets for hold in holds)
+    assert not any(entry.is_held for entry in script.receipt.unfiled)
+    assert [type(step) for step in script.steps[:2]] == [Reserve, Send]
 
 
 # The key

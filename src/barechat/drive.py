@@ -314,7 +314,7 @@ class Drive(_Drive):
             self._tell_request(step)
             return self._head(self._send(step, self._stop.tell))
         if isinstance(step, Reserve):
-            assert self._ledger is not None  # noqa: S101 - a client with budgets has one
+            assert self._ledger is not None  # noqa: S101 - only a client with one asks for it
             self._ledger.reserve(step.hold, step.by, self._stop.tell)
         elif isinstance(step, Retry):
             self._tell_retry(step.attempt)
@@ -428,7 +428,7 @@ class AsyncDrive(_Drive):
             self._tell_request(step)
             return self._head(await self._send(step))
         if isinstance(step, Reserve):
-            assert self._ledger is not None  # noqa: S101 - a client with budgets has one
+            assert self._ledger is not None  # noqa: S101 - only a client with one asks for it
             await self._ledger.reserve_async(step.hold, step.by)
         elif isinstance(step, Retry):
             told = self._tell_retry(step.attempt)

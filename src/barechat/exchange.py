@@ -127,7 +127,7 @@ class _Exchange:
     def _attempt(self, this: Try) -> Story:
         call, request = self._call, self._request
         token: str | None = (yield Authorize()) if call.endpoint.token is not None else None
-        if call.budgets:
+        if call.budgets or call.is_filed_first:
             yield self._reserve(this)
         this.asked = now = self._senses.clock()
         total = self._total
@@ -152,15 +152,15 @@ class _Exchange:
         return (yield from self._answer(this, head))
 
     def _reserve(self, this: Try) -> Reserve:
-        """Return the step that holds the most that this attempt can cost."""
+        """Return the step that files the most that this attempt can cost, and holds it of the budgets, if any."""
         most, call, model = self._bound(), self._call, self._request.model
-        if most.picodollars is None:
+        if call.budgets and most.picodollars is None:
             raise ConfigurationError(
                 f"what a call of {model} may cost can't be bounded, and a budget is set: the model has no price (see "
                 "price_as and Prices.load), or the request asks for something without one, such as web search. "
                 "Nothing was sent."
             )
-        this.is_held = True
+        this.is_held = bool(call.budgets)
         hold = Hold(
             key=this.key,
             at=this.at,

@@ -35,6 +35,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     tags: Mapping[str, str] = msgspec.field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()  # on which it draws
     is_filed: bool = False  # in a ledger
+    is_filed_first: bool = False  # there before it is sent, with budgets or without
 
 
 @dataclass

@@ -27,7 +27,7 @@ class Authorize(msgspec.Struct, frozen=True):
 
 
 class Reserve(msgspec.Struct, frozen=True):
-    """Hold the most that an attempt can cost of its budgets, before it is sent."""
+    """File the most that an attempt can cost, and hold it of its budgets, before it is sent."""
 
     hold: Hold
     by: Deadline | None
