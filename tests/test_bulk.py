@@ -223,6 +223,20 @@ def test_a_request_waits_for_the_money_that_others_hold(connect: Connect, simula
     assert all(state.held_pd == 0 for state in ledger.budgets())
 
 
+@pytest.mark.parametrize("model", [MODEL, "a-local-model"])
+def test_every_attempt_stands_in_the_ledger_before_it_is_sent_without_a_budget_too(
+    connect: Connect, simulator: Simulator, tmp_path: Path, model: str
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.db")
+    simulator.fail_next(times=1, status=503)
+    caller = connect(simulator.url, ledger=ledger)
+    collect(caller, PROMPTS[:3], model=model, max_completion_tokens=500)
+    ledger.flush()
+    rows = list(ledger.attempts())
+    assert [row["state"] for row in rows] == ["settled"] * 4
+    assert all((row["held_pd"] is None) == (model != MODEL) and row["owner"] for row in rows)
+
+
 # Closing and stopping
 
 

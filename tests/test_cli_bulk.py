@@ -135,22 +135,29 @@ def running(folder: Path, simulator: Simulator, *options: str) -> Iterator[subpr
 
 
 @posix
-def test_a_run_that_was_killed_goes_on_and_every_request_has_one_line(folder: Path, simulator: Simulator) -> None:
+@pytest.mark.parametrize("options", [("--budget", "1"), ()], ids=["budget", "no budget"])
+def test_a_run_that_was_killed_goes_on_and_every_request_has_one_line(
+    folder: Path, simulator: Simulator, options: tuple[str, ...]
+) -> None:
     simulator.fail_next(**STALLED)
-    with running(folder, simulator, "--budget", "1") as command:
+    with running(folder, simulator, *options) as command:
         command.kill()
         command.communicate()
     with (folder / "out.jsonl").open("ab") as file:
         file.write(b'{"id": "batch_req_0123')  # as a kill in the middle of a line leaves it
     with Simulator() as second:
-        done = bulk(folder, second, "--budget", "1")
+        done = bulk(folder, second, *options)
         records = second.requests
         assert (done.returncode, len(records)) == (0, 20 - AT_ONCE)
     assert f"{20 - AT_ONCE} done, 0 failed, {AT_ONCE} recorded before" in done.stderr
     assert sorted(names(folder)) == sorted(EXPECTED)
-    keys = {row["key"] for row in Ledger(folder / "out.jsonl.ledger").attempts()}
+    ledger = Ledger(folder / "out.jsonl.ledger")
+    keys = {row["key"] for row in ledger.attempts()}
     assert {record["client_request_id"] for record in (*simulator.requests, *records)} <= keys
-    assert 20 <= len(keys) <= 23  # what was in flight at the kill may be billed too: its hold stays
+    assert 20 <= len(keys) <= 23  # what was in flight at the kill may be billed too: it stands there at its bound
+    left = ledger.abandoned()
+    assert len(keys) - 20 <= left.attempts <= 3 + AT_ONCE  # the last answers before it may not be filed yet
+    assert f"is held by {left.attempts} attempts of programs that died" in done.stderr
 
 
 @posix

@@ -824,7 +824,9 @@ def test_each_attempt_can_stand_in_the_ledger_first_at_its_bound_though_no_budge
     script.tell(lost(), *WHOLE)
     holds = [step.hold for step in script.all(Reserve)]
     assert [hold.key for hold in holds] == [entry.key for entry in script.receipt.unfiled] == ["id-1", "id-2"]
-    assert all((hold.picodollars or 0) >= (held or 0) and (hold.picodollars is None) == (held is None) for hold in holds)
+    assert all(
+        (hold.picodollars or 0) >= (held or 0) and (hold.picodollars is None) == (held is None) for hold in holds
+    )
     assert not any(hold.budgets for hold in holds)
     assert not any(entry.is_held for entry in script.receipt.unfiled)
     assert [type(step) for step in script.steps[:2]] == [Reserve, Send]

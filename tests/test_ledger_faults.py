@@ -118,6 +118,18 @@ def test_calls_go_on_and_are_filed_later_and_those_with_a_budget_are_told_why_no
     assert ledger.check() == []
 
 
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_bulk_run_goes_on_too_though_its_attempts_were_to_stand_there_first(
+    simulator: Simulator, ledger: Ledger, name: str
+) -> None:
+    with Client(KEY, simulator.url, ledger=ledger) as client:
+        client.chat("Hi", model=MODEL)
+        ledger.close()
+        with FAULTS[name][0](Path(ledger.path)):
+            assert [result.error for result in client.bulk(["Hi", "Ho"], model=MODEL)] == [None, None]
+    assert rows(ledger, "state") == ["settled"] * 3
+
+
 def test_a_file_that_is_replaced_while_in_use_is_noticed_and_the_new_one_is_written(
     ledger: Ledger, simulator: Simulator, caplog: pytest.LogCaptureFixture
 ) -> None:

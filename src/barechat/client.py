@@ -260,6 +260,8 @@ class BaseClient:
         timeouts: Timeouts | None,
         retry: RetryPolicy | None,
         tags: Mapping[str, str] | None,
+        *,
+        is_filed_first: bool = False,
     ) -> Call:
         check_kinds(ParameterError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), tags=(tags, Mapping))
         all_tags = {**self.tags, **check_tags(tags or {}, ParameterError)}
@@ -273,6 +275,7 @@ class BaseClient:
             tags=all_tags,
             budgets=tuple(budget for budget in self._budgets if budget.covers(all_tags)),
             is_filed=self._ledger is not None,
+            is_filed_first=is_filed_first and self._ledger is not None,
         )
 
     def _made_transport(self, verify: Verify, cert: Certificate | None, proxy: str | None) -> Any:

@@ -248,7 +248,8 @@ class Runner:
     async def _attempt(self, item: _Item, ticket: Ticket) -> bool:
         """Make one attempt, and see to what comes of it; False if there was no money for it."""
         client, policies = self._client, self._policies
-        drive = client._drive(client._call(item.sealed, policies.timeouts, self._once, policies.tags))  # noqa: SLF001 - as above
+        call = client._call(item.sealed, policies.timeouts, self._once, policies.tags, is_filed_first=True)  # noqa: SLF001 - as above
+        drive = client._drive(call)  # noqa: SLF001 - as above
         item.tries += 1
         was_alone = len(self._tasks) == 1
         try:

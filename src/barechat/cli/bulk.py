@@ -16,6 +16,7 @@ import click
 
 from barechat.cli.options import DEFAULT_MODEL, model_option
 from barechat.cli.values import parameters_of
+from barechat.cli.wording import held_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,6 +234,12 @@ async def _perform(job: _Job, notes: Notes) -> int:
     gc.freeze()  # what was imported lives on; and of what comes, little is in circles
     gc.set_threshold(_GARBAGE)
     ledger, budget = _ledger(job)
+    if (left := ledger.abandoned()).attempts and not job.quiet:
+        notes.line(
+            f"{held_by(left)} It may be billed besides what this run costs; `barechat ledger reconcile --ledger "
+            f"{ledger.path}` counts it as spent",
+            "yellow",
+        )
     async with _made_client(job, ledger, budget) as client:
         with _opened(job, client) as run:
             watch = Watch(run, notes, await asyncio.to_thread(_count_lines, job), is_quiet=job.quiet)
