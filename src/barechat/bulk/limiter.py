@@ -64,8 +64,7 @@ class Limiter:
         """
         if self.running >= self.window:
             return None
-        waits = (self._paused_until - now, self.requests.wait_s(1, now), self.tokens.wait_s(tokens, now))
-        return max(0.0, *waits)
+        return max(0.0, self._paused_until - now, self.requests.wait_s(1, now), self.tokens.wait_s(tokens, now))
 
     def start(self, tokens: float, now: float) -> Ticket:
         """Take what a request needs."""

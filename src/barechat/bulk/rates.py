@@ -52,6 +52,7 @@ class Rate:
         self._missing = 0.0  # a second
         self._newest = 0.0  # the total of the newest word
         self._anchor = (now, 0.0, 0.0)  # an older word: when, what was left, the total
+        self._own = self._own_rate()
 
     @property
     def a_minute(self) -> float | None:
@@ -62,7 +63,7 @@ class Rate:
     def wait_s(self, need: float, now: float) -> float:
         """Return how long until so much may be taken; 0.0 for now. News may make it shorter."""
         self._fill(now)
-        wait, own = 0.0, self._own_rate()
+        wait, own = 0.0, self._own
         if own is not None:
             wait = (min(need, max(_BURST_S * own, 1.0)) - self._level) / own
         if self.limit is not None and self.is_told:
@@ -95,8 +96,12 @@ class Rate:
             return
         if limit != self.limit:
             self._follow(limit, remaining, reset_s)
-        if remaining is None:
-            return
+        if remaining is not None:
+            self._correct(taken, at, limit, remaining, is_refusal=is_refusal)
+        self._own = self._own_rate()
+
+    def _correct(self, taken: Taken, at: float, limit: int, remaining: int, *, is_refusal: bool) -> None:
+        """Put our reckoning right by what the server says is left."""
         self._capacity = max(self._capacity, remaining + (0.0 if is_refusal else taken.amount))
         if taken.total < self._newest:
             return  # older than another
@@ -143,8 +148,10 @@ class Rate:
         return a_minute / _MINUTE_S * _FASTER - min(self._missing, 0.0)  # we take less than we think
 
     def _fill(self, now: float) -> None:
+        if now == self._filled_at:
+            return
         passed, self._filled_at = now - self._filled_at, now
-        own = self._own_rate()
+        own = self._own
         if own is not None:
             self._level = min(self._level + own * passed, max(_BURST_S * own, 1.0))
         if self.limit is not None:
