@@ -125,7 +125,7 @@ def test_a_row_without_the_template_s_field_is_a_bad_line() -> None:
 @pytest.mark.parametrize("given", ["Hello", HELLO, {"messages": HELLO}, {"body": {"messages": HELLO}}])
 def test_a_request_from_python_may_be_a_prompt_messages_a_body_or_a_batch_line(given: Any) -> None:
     item = Reader().read(given, 3)
-    assert item == BulkRequest(custom_id="line-3", body={"messages": HELLO}, line=3)
+    assert item == BulkRequest(custom_id="line-3", body={"messages": HELLO}, line=3, is_plain=True)
 
 
 @pytest.mark.parametrize(

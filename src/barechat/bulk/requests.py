@@ -29,12 +29,14 @@ _PATH = "/chat/completions"
 class BulkRequest(msgspec.Struct, kw_only=True, dict=True):
     """One request: its name, its body, and the number of the line or item that it came from.
 
-    `key` tells it from a request of another name or body.
+    `key` tells it from a request of another name or body. `is_plain`: whether its body has been through `plain`; what
+    comes from JSON needs that only before it is sent.
     """
 
     custom_id: str
     body: dict[str, Any]
     line: int
+    is_plain: bool = False
 
     @cached_property
     def name_hash(self) -> int:
@@ -114,19 +116,19 @@ class Reader:
                 raise ParameterError(f"a JSON {type(row).__name__}, where an object is wanted")
             return row
 
-        return self._made(decoded, line, is_plain=True)
+        return self._made(decoded, line, is_json=True)
 
-    def _made(self, give: Callable[[], object], line: int, *, is_plain: bool = False) -> BulkRequest | BadLine:
+    def _made(self, give: Callable[[], object], line: int, *, is_json: bool = False) -> BulkRequest | BadLine:
         custom_id = f"line-{line}"
         try:
             given = give()
             if isinstance(given, Mapping) and given.get("custom_id") is not None:
                 custom_id = _checked_id(given["custom_id"])
             body = {**self.parameters, **self._body(given)}
-            if not is_plain:
+            if not is_json:
                 body = plain(body, "")
             _check_messages(body.get("messages"))
-            return BulkRequest(custom_id=custom_id, body=body, line=line)
+            return BulkRequest(custom_id=custom_id, body=body, line=line, is_plain=not is_json)
         except ParameterError as error:
             return BadLine(line=line, custom_id=custom_id, error=error)
 

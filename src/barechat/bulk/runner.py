@@ -161,7 +161,7 @@ class Runner:
             need = self._need(item.sealed)
             wait = self.limiter.wait_s(need, now)
             if wait == 0.0:
-                self._ready.remove(item)
+                self._ready.popleft()
                 self._spawn(item, self.limiter.start(need, now))
                 return
         await self._wait(wait)
@@ -233,7 +233,8 @@ class Runner:
 
     def _seal(self, request: BulkRequest) -> None:
         try:
-            sealed = wire.seal(self._client._endpoint, request.body, self._policies.headers, streamed=False)  # noqa: SLF001 - as above
+            endpoint, headers = self._client._endpoint, self._policies.headers  # noqa: SLF001 - as above
+            sealed = wire.seal(endpoint, request.body, headers, streamed=False, is_plain=request.is_plain)
         except ParameterError as error:
             self._refuse(BadLine(line=request.line, custom_id=request.custom_id, error=error))
         else:

@@ -175,13 +175,16 @@ def seal(
     *,
     streamed: bool,
     ask_usage: bool = False,
+    is_plain: bool = False,
 ) -> Request:
     """Return the request that carries `payload`, with `stream` set as the call needs it.
+
+    is_plain: whether it has been through `plain` already, and will not change.
 
     Raises:
         ParameterError: something in it can't be sent; it names what.
     """
-    body = plain(payload, "")
+    body: dict[str, Any] = dict(payload) if is_plain else plain(payload, "")
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
         raise ParameterError("messages must be a list with at least one message", param="messages")
