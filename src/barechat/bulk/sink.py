@@ -66,9 +66,11 @@ class Sink:
             self._is_stale = True
         self._keys.put(request.name_hash, request.key)
         assert self._descriptor is not None  # noqa: S101 - it is open
-        with self._faults():
+        try:
             while line:
                 line = line[os.write(self._descriptor, line) :]
+        except OSError as error:
+            raise self._fault(error) from error
 
     def close(self, places: Hashes | None = None) -> None:
         """Wait for the disk, drop the lines that are to go, put the others into the order of `places`, and let go.
@@ -155,5 +157,7 @@ class Sink:
         try:
             yield
         except OSError as error:
-            said = f"the output {self.path} can't be written: {error.strerror or error}"
-            raise ConfigurationError(said) from error
+            raise self._fault(error) from error
+
+    def _fault(self, error: OSError) -> ConfigurationError:
+        return ConfigurationError(f"the output {self.path} can't be written: {error.strerror or error}")
