@@ -75,6 +75,8 @@ class Ledger:
             BudgetExceeded: there is no room. ConfigurationError: the file can't be written, or has this budget at
             another amount. DeadlineExceeded: there was none in time. None of them without a budget.
         """
+        if not hold.budgets:  # the disk alone is waited for
+            by = None
         answered = threading.Event()
         asked = Asked(answered.set, hold=hold)
         tell(answered.set)
@@ -85,16 +87,18 @@ class Ledger:
             tell(None)
         if asked.is_answered:
             _raise(asked)
-        elif by is not None and hold.budgets and not answered.is_set():
+        elif by is not None and not answered.is_set():
             raise _no_room(by)
 
     async def reserve_async(self, hold: Hold, by: Deadline | None) -> None:
         """Same as reserve, awaited."""
+        if not hold.budgets:  # the disk alone is waited for
+            by = None
         asked = await self._asked(None if by is None else by.at - time.monotonic(), hold=hold)
-        if asked is not None:
-            _raise(asked)
-        elif by is not None and hold.budgets:
+        if asked is None:
+            assert by is not None  # noqa: S101 - without one, it waits for an answer
             raise _no_room(by)
+        _raise(asked)
 
     def settle(self, entry: Entry) -> None:
         """File an attempt that has ended, some time soon. Takes no time, and never fails: the log says what does."""
@@ -244,6 +248,9 @@ class Ledger:
 
         asked = Asked(answer, loop=loop, **order)
         self._writer().put(asked)
+        if within_s is None:
+            await answered
+            return asked
         try:
             async with asyncio.timeout(within_s):
                 await answered
