@@ -9,7 +9,7 @@ import itertools
 import json
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -32,7 +32,7 @@ _OK: Final = 200
 _REFUSED: Final = 429
 
 
-def measure(runs: int) -> list[Row]:
+def measure(runs: int, _only: Sequence[str]) -> list[Row]:
     """Return shares of the binding limit, shares of 429s, and the throughput without limits."""
     rows = []
     for case in ("as it is", "tokens bind", "halved", "another takes half", "gather and sleep"):

@@ -8,10 +8,11 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from bench.limits import let_open_many_files
 from bench.results import Row, row
 from bench.server import serve
 
@@ -29,23 +30,14 @@ _PATIENT: Final = Timeouts(connect_s=60, total_s=600)
 _USAGE: Final = {"prompt_tokens": 10, "completion_tokens": 40, "total_tokens": 50}
 
 
-def measure(runs: int) -> list[Row]:
+def measure(runs: int, _only: Sequence[str]) -> list[Row]:
     """Return CPU a call, the wait for a reservation, and settled calls a second."""
-    _let_open_many_files()
+    let_open_many_files()
     found: dict[tuple[str, str], list[float]] = {}
     for _ in range(runs):  # all in turn, so that a busy minute of the machine meets them all
         for (name, unit), value in itertools.chain(_cpu(), _waits(), _rates()):
             found.setdefault((name, unit), []).append(value)
     return [row(name, unit, values) for (name, unit), values in found.items()]
-
-
-def _let_open_many_files() -> None:
-    """Let this process, and the server that it starts, have all connections that the system allows."""
-    with contextlib.suppress(ImportError):
-        import resource  # noqa: PLC0415 - not on Windows
-
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _cpu() -> Iterator[tuple[tuple[str, str], float]]:

@@ -1,26 +1,49 @@
 """What came out, and on which machine? Rows, their table on the terminal and their file."""
 
+import contextlib
 import os
 import platform
 import statistics
 from collections.abc import Iterable, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-_PACKAGES: Final = ("barechat", "aiohttp", "msgspec")
+_PACKAGES: Final = ("barechat", "aiohttp", "urllib3", "msgspec", "openai", "httpx", "requests", "litellm")
 _SMALL: Final = 100
 
 
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure: the median of its runs."""
+class Ratio(msgspec.Struct, frozen=True):
+    """How many times another's figure: of the medians, and of the runs that were made beside each other."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One figure: the median of its runs. Where candidates are compared: whose, and how many times the bare loop's."""
 
     name: str
+    candidate: str | None = None
     value: float
     unit: str
     runs: list[float]
+    ratio: Ratio | None = None
+    server_share: float | None = None  # of the server's core, at its busiest: near 1, it was the limit
+
+
+class Bound(msgspec.Struct, frozen=True, kw_only=True):
+    """What is promised of barechat's figure in a row: at most so many times another candidate's, or so much."""
+
+    row: str
+    unit: str
+    against: str | None
+    at_most: float
+    value: float
+    holds: bool
 
 
 class Results(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,12 +54,37 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     machine: dict[str, str | int]
     versions: dict[str, str]
     rows: list[Row]
+    bounds: list[Bound] = []
 
 
-def row(name: str, unit: str, runs: Iterable[float]) -> Row:
+def row(
+    name: str,
+    unit: str,
+    runs: Iterable[float],
+    *,
+    candidate: str | None = None,
+    base: Sequence[float] | None = None,
+    server_share: float | None = None,
+) -> Row:
     """Return the row of a figure's runs, each with the digits that mean something."""
-    rounded = [round(run, 2) if run < _SMALL else round(run) for run in runs]
-    return Row(name=name, value=statistics.median(rounded), unit=unit, runs=rounded)
+    figures = list(runs)
+    rounded = [round(run, 2) if run < _SMALL else round(run) for run in figures]
+    return Row(
+        name=name,
+        candidate=candidate,
+        value=statistics.median(rounded),
+        unit=unit,
+        runs=rounded,
+        ratio=None if base is None else ratio(figures, base),
+        server_share=server_share,
+    )
+
+
+def ratio(figures: Sequence[float], base: Sequence[float]) -> Ratio:
+    """Return how many times the base's figures these are."""
+    beside = [one / other for one, other in zip(figures, base, strict=True)]
+    value = statistics.median(figures) / statistics.median(base)
+    return Ratio(*(round(one, 3) for one in (value, min(beside), max(beside))))
 
 
 def machine() -> dict[str, str | int]:
@@ -51,19 +99,36 @@ def machine() -> dict[str, str | int]:
 
 def versions() -> dict[str, str]:
     """Return the versions of the packages that the figures depend on."""
-    return {package: version(package) for package in _PACKAGES}
+    found = {}
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def table(results: Results) -> str:
     """Return the rows as plain text, under a line that says where they come from."""
     facts = ", ".join([results.date, *map(str, results.machine.values())])
     cells = [
-        (one.name, _figure(one.value), one.unit, f"{_figure(min(one.runs))} to {_figure(max(one.runs))}")
+        (
+            one.name,
+            one.candidate or "",
+            figure(one.value),
+            one.unit,
+            f"{figure(min(one.runs))} to {figure(max(one.runs))}",
+            "" if one.ratio is None else f"{one.ratio.value:.2f} x bare",
+            "" if one.ratio is None else f"{one.ratio.low:.2f} to {one.ratio.high:.2f}",
+            "" if one.server_share is None else f"server {one.server_share:.0%}",
+        )
         for one in results.rows
     ]
-    name, value, unit, spread = (max(map(len, column)) for column in zip(*cells, strict=True))
-    lines = [f"{one[0]:{name}}  {one[1]:>{value}}  {one[2]:{unit}}  {one[3]:>{spread}}" for one in cells]
-    return "\n".join([f"{results.workload} ({facts})", *lines])
+    sides = "<<><>>>>"
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "  ".join(f"{cell:{side}{width}}" for cell, side, width in zip(line, sides, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+    return "\n".join([f"{results.workload} ({facts})", *lines, *(held(bound) for bound in results.bounds)])
 
 
 def write(results: Results, folder: Path) -> Path:
@@ -74,7 +139,17 @@ def write(results: Results, folder: Path) -> Path:
     return path
 
 
-def _figure(value: float) -> str:
+def held(bound: Bound) -> str:
+    """Return a line that says whether a bound holds."""
+    against = "" if bound.against is None else f" x {bound.against}"
+    return (
+        f"{'holds' if bound.holds else 'NOT HELD':8}  {bound.row}: {bound.value:,.3g}{against}, at most "
+        f"{bound.at_most:.3g}"
+    )
+
+
+def figure(value: float) -> str:
+    """Return a figure as it is printed."""
     return f"{value:,.2f}" if value < _SMALL else f"{value:,.0f}"
 
 

@@ -1,56 +1,74 @@
-"""Where does the server run that is measured? A fresh simulator, in a process and on a core of its own."""
+"""Where does the server run that is measured, or measured against? In a process and on a core of its own."""
 
 import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from bench.process import cpu_s
+
 _STOP_S = 10
-_FIELDS_BEFORE_UTIME = 11
 
 
 class Server:
-    """A simulator in another process."""
+    """A server in another process. `authority` is the file of the certificate authority that clients have to trust."""
 
-    def __init__(self, url: str, pid: int) -> None:
+    def __init__(self, url: str, pid: int, authority: str | None = None) -> None:
         self.url = url
-        self._pid = pid
+        self.pid = pid
+        self.authority = authority
 
     def cpu_s(self) -> float | None:
         """Return the CPU seconds it has used so far, in user mode and the kernel; None where /proc doesn't tell."""
-        if sys.platform != "linux":
-            return None
-        # The command's name may hold spaces. https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html
-        _, _, fields = Path(f"/proc/{self._pid}/stat").read_text().rpartition(") ")
-        user, system = fields.split()[_FIELDS_BEFORE_UTIME : _FIELDS_BEFORE_UTIME + 2]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        return cpu_s(self.pid)
 
 
 @contextlib.contextmanager
 def serve(*options: str) -> Iterator[Server]:
-    """Start a simulator on a core of its own, where the platform can, and this process on another; stop it at the end.
+    """Start a fresh simulator; `options` are those of `barechat sim`. Stop it at the end."""
+    with _started("-m", "barechat.cli", "sim", "--port", "0", "--until-eof", *options) as server:
+        yield server
 
-    `options` are those of `barechat sim`.
+
+@contextlib.contextmanager
+def serve_fixed(*, tls: bool = False) -> Iterator[Server]:
+    """Start a server whose answers are fixed (`fixed.py`); with TLS, by a certificate made on the spot."""
+    if not tls:
+        with _started("-m", "bench.fixed") as server:
+            yield server
+        return
+    import trustme  # noqa: PLC0415 - for those who measure it
+
+    made = trustme.CA()
+    with tempfile.TemporaryDirectory() as folder:
+        authority, certificate = Path(folder, "authority.pem"), Path(folder, "certificate.pem")
+        made.cert_pem.write_to_path(str(authority))
+        made.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(certificate))
+        with _started("-m", "bench.fixed", "--certificate", str(certificate)) as server:
+            yield Server(server.url, server.pid, str(authority))
+
+
+@contextlib.contextmanager
+def _started(*arguments: str) -> Iterator[Server]:
+    """Start a server that prints its URL and ends with its standard input.
+
+    Where the platform can, it has a core of its own, and this process with all that it starts another.
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "barechat.cli", "sim", "--port", "0", "--until-eof", *options],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             url = process.stdout.readline().strip()
             if not url:
-                raise RuntimeError("the simulator didn't start; what it said stands above")
+                raise RuntimeError("the server didn't start; what it said stands above")
             with _apart(process.pid):
                 yield Server(url, process.pid)
         finally:
-            process.stdin.close()  # as --until-eof waits for
+            process.stdin.close()
             try:
                 process.wait(_STOP_S)
             except subprocess.TimeoutExpired:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Final
 
 from bench.load import Load, Measured, put_under
@@ -21,7 +22,7 @@ _LOADS: Final = {
 }
 
 
-def measure(runs: int) -> list[Row]:
+def measure(runs: int, _only: Sequence[str]) -> list[Row]:
     """Return requests or chunks a second, and a second of the server's CPU, each run with a server of its own."""
     measured: dict[str, list[Measured]] = {name: [] for name in _LOADS}
     for _ in range(runs):  # the loads in turn, so that a busy minute of the machine meets them all
