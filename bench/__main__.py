@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from bench import bulk, clients, ledger, simulator
+from bench import bulk, clients, imports, install, ledger, simulator
 from bench.bounds import judged
 from bench.compare import MODULES
 from bench.results import Results, Row, machine, table, versions, write
 
 # name: what measures it, given the number of runs and the candidates, all if there are none
 _WORKLOADS: Final[dict[str, Callable[[int, Sequence[str]], list[Row]]]] = {
+    "install": install.measure,
+    "imports": imports.measure,
     **{name: clients.measures(name) for name in clients.CASES},
     "ledger": ledger.measure,
     "simulator": simulator.measure,

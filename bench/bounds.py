@@ -19,13 +19,30 @@ class Promise(msgspec.Struct, frozen=True):
     at_most: float
 
 
-_CPU: Final = "CPU us a call"
+_CALL: Final = "CPU us a call"
 _TOKEN: Final = "CPU us a token"
+_START: Final = "CPU ms over bare Python"
+_STREAMS: Final = {
+    "stream": "a blocking stream of 1,000 tokens",
+    "streams": "1,000 async streams of 50 tokens",
+}
 PROMISES: Final = (
-    Promise("calls", "100 async calls in flight", _CPU, "bare", 1.35),
-    Promise("calls", "100 async calls in flight", _CPU, "openai", 1 / 10),
-    Promise("calls", "1,000 async calls in flight", _CPU, "bare", 1.35),
-    Promise("calls", "1,000 async calls in flight", _CPU, "openai", 1 / 30),
+    Promise("imports", "import", _START, "openai", 1 / 20),
+    Promise("imports", "import and first client", _START, "openai", 1 / 4),
+    Promise("call", "one blocking call", _CALL, "bare", 1.35),
+    Promise("call", "one blocking call", _CALL, "openai", 1 / 4),
+    Promise("calls", "100 async calls in flight", _CALL, "bare", 1.35),
+    Promise("calls", "100 async calls in flight", _CALL, "openai", 1 / 10),
+    Promise("calls", "1,000 async calls in flight", _CALL, "bare", 1.35),
+    Promise("calls", "1,000 async calls in flight", _CALL, "openai", 1 / 30),
+    *(Promise(workload, f"{row}, burst", _TOKEN, "bare", 1.8) for workload, row in _STREAMS.items()),
+    *(Promise(workload, f"{row}, burst", _TOKEN, "openai", 1 / 15) for workload, row in _STREAMS.items()),
+    *(Promise(workload, f"{row}, paced", _TOKEN, "bare", 1.25) for workload, row in _STREAMS.items()),
+    *(Promise(workload, f"{row}, paced", _TOKEN, "openai", 1 / 3.5) for workload, row in _STREAMS.items()),
+    Promise(
+        "tls", "1,000 async streams of 50 tokens, paced, over TLS: memory", "MiB over an idle process", "bare", 1.1
+    ),
+    Promise("ledger", "ledger, async, 1,000 in flight", "CPU us a call more", None, 60),
 )
 
 

@@ -30,7 +30,7 @@ _KIB: Final = 1024
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One load, and who is put under it.
 
-    `counts` are the units of the load that a candidate has, where they aren't `count`: the slower do fewer.
+    `slower` are those that take too long for all of `warm_up` and `count`, and how many they have of each.
     """
 
     name: str
@@ -44,11 +44,13 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     tokens: int = 0
     warm_up: int = 1
     count: int = 1
-    counts: Mapping[str, int] = {}
+    slower: Mapping[str, tuple[int, int]] = {}
     seconds: float = 0.0
+    tells_memory: bool = False
 
     def order(self, candidate: str, server: Server) -> dict[str, Any]:
         """Return what `job.py` is to do."""
+        warm_up, count = self.slower.get(candidate, (self.warm_up, self.count))
         return {
             "candidate": MODULES[candidate],
             "shape": self.shape,
@@ -58,8 +60,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             "server": server.pid,
             "in_flight": self.in_flight,
             "tokens": self.tokens,
-            "warm_up": self.warm_up,
-            "count": self.counts.get(candidate, self.count),
+            "warm_up": warm_up,
+            "count": count,
             "seconds": self.seconds,
         }
 
@@ -71,7 +73,12 @@ Found = dict[str, dict[str, list[dict[str, Any]]]]
 def chosen(case: Case, only: Sequence[str]) -> list[str]:
     """Return who is put under a load: its candidates, or those that are asked for; without those not installed."""
     asked = [name for name in MODULES if name in only and not (case.is_async and name in _BLOCKING_ONLY)]
-    return [name for name in (asked if only else case.candidates) if name in _OWN or find_spec(name) is not None]
+    return installed(asked if only else case.candidates)
+
+
+def installed(candidates: Sequence[str]) -> list[str]:
+    """Return those of the candidates that are there."""
+    return [name for name in candidates if name in _OWN or find_spec(name) is not None]
 
 
 def run(cases: Sequence[Case], server: Mapping[bool, Server], runs: int, only: Sequence[str]) -> Found:
@@ -102,11 +109,10 @@ def cpu_rows(case: Case, found: Found) -> Iterator[Row]:
     )
 
 
-def memory_rows(case: Case, found: Found, idle: float | None) -> Iterator[Row]:
+def memory_rows(case: Case, found: Found, idle: float) -> Iterator[Row]:
     """Yield the most memory that each candidate's processes had over an idle one's."""
-    if idle is not None:
-        memory = {name: [(one["peak_kib"] - idle) / _KIB for one in runs] for name, runs in found[case.name].items()}
-        yield from compared(f"{case.name}: memory", "MiB over an idle process", memory)
+    memory = {name: [(one["peak_kib"] - idle) / _KIB for one in runs] for name, runs in found[case.name].items()}
+    yield from compared(f"{case.name}: memory", "MiB over an idle process", memory)
 
 
 def compared(

@@ -10,7 +10,7 @@ from bench.measure import Measure, check
 from bench.process import resident_kib
 
 _STARTS_PER_S = 2000  # of streams at the beginning: more at once than a listening socket takes would wait for a second
-_SETTLE_S = 0.5
+_SETTLE_S = 1.0
 _LONGEST_S = 120
 
 
