@@ -39,11 +39,12 @@ format: $(STAMP)  ## let ruff arrange the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-docs: $(STAMP)  ## write docs/prices.md, scenarios.md, faults.md and screens/ anew, and say which prices are old: a minute or two
+docs: $(STAMP)  ## write docs/prices.md, scenarios.md, faults.md, speed.md and screens/ anew, and say which prices are old: a minute or two
 	$(BIN)/python tests/prices_page.py
 	$(BIN)/python tests/scenario_page.py
 	$(BIN)/python tests/fault_page.py
 	$(BIN)/python tests/chat_screens.py
+	$(BIN)/python tests/speed_page.py
 
 bench: $(STAMP)  ## how fast it is on this machine, into bench/results/
 	$(BIN)/python -m bench

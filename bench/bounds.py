@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
-from bench.results import Bound, Row
+from bench.results import Bound, Row, ratio
 
 _OURS: Final = "barechat"
 
@@ -48,15 +48,15 @@ PROMISES: Final = (
 
 def judged(workload: str, rows: Sequence[Row]) -> Iterator[Bound]:
     """Yield what was promised of a workload's rows that were measured, and whether it holds."""
-    found = {(row.name, row.unit, row.candidate): row.value for row in rows}
+    found = {(row.name, row.unit, row.candidate): row for row in rows}
     for promise in PROMISES:
         if promise.workload != workload:
             continue
         ours = found.get((promise.row, promise.unit, None if promise.against is None else _OURS))
-        other = 1.0 if promise.against is None else found.get((promise.row, promise.unit, promise.against))
-        if ours is None or other is None:
+        other = found.get((promise.row, promise.unit, promise.against))
+        if ours is None or (promise.against is not None and other is None):
             continue
-        value = round(ours / other, 3)
+        value = ours.value if other is None or promise.against is None else ratio(ours.runs, other.runs).value
         yield Bound(
             row=promise.row,
             unit=promise.unit,
