@@ -59,7 +59,8 @@ def test_a_question_is_a_turn_of_the_session_that_chat_keeps(simulator: Simulato
 
 def test_a_reply_that_isn_t_whole_is_not_remembered(simulator: Simulator, tmp_path: Path) -> None:
     simulator.fail_next(reply="One two three", cut_after=2)
-    done = run("ask", "Count.", "-c", "trip", url=simulator.url, BARECHAT_SESSIONS=str(tmp_path))
+    asked = ["ask", "Count.", "-c", "trip", "-s", "Be brief."]
+    done = run(*asked, url=simulator.url, BARECHAT_SESSIONS=str(tmp_path))
     assert (done.stdout, done.returncode) == ("One two\n", 1)
     assert not (tmp_path / "trip.json").exists()
 
@@ -123,6 +124,7 @@ def test_images_go_with_the_prompt_from_files_and_urls(simulator: Simulator, tmp
 
 
 def test_what_is_no_image_is_told_before_anything_is_sent(simulator: Simulator, tmp_path: Path) -> None:
-    done = run("ask", "What?", "--image", str(tmp_path / "none.png"), url=simulator.url)
+    path = str(tmp_path / "none.png")
+    done = run("ask", "What?", "--image", path, url=simulator.url)
     assert (done.returncode, done.stdout, simulator.requests) == (2, "", [])
-    assert done.stderr == f"error: image: '{tmp_path / 'none.png'}' can't be read: No such file or directory\n"
+    assert done.stderr == f"error: image: {path!r} can't be read: No such file or directory\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -40,7 +40,7 @@ class AnswerSchema:
             UnfitError: it isn't JSON, or no object, or lacks a member: not every server keeps to a schema.
         """
         try:
-            value = json.loads(text)
+            value = json.loads(text, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             raise UnfitError(f"the answer isn't JSON: {error}; it begins {shown(text[:60])}") from error
         if not isinstance(value, dict):
@@ -49,6 +49,10 @@ class AnswerSchema:
             if name not in value:
                 raise UnfitError(f"the answer has no {name!r}, which the schema wants: it begins {shown(text[:60])}")
         return value["value"] if self.is_enclosed else value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"it has {constant}, which JSON has not")
 
 
 def schema_of(path: Path) -> AnswerSchema:

@@ -64,7 +64,7 @@ class Filing:
         """Open the ledger, and read its budgets.
 
         Raises:
-            ConfigurationError: it was named, and can't be used.
+            BarechatError: it was named, and can't be used.
         """
         with self._faults_told("what this costs is not filed, and no budget holds for it"):
             ledger = _made(where)
@@ -75,7 +75,7 @@ class Filing:
         """Have the client's calls carry the budgets that the ledger has by now: somebody may have set one anew.
 
         Raises:
-            ConfigurationError: the ledger was named, and can't be read.
+            BarechatError: the ledger was named, and can't be read.
         """
         if self.ledger is not None and self.client is not None:
             with self._faults_told("the budgets can't be read"):
@@ -85,7 +85,7 @@ class Filing:
         """Wait until the disk has what was filed, and tell what went wrong, each thing once.
 
         Raises:
-            ConfigurationError: the ledger was named, and can't be written.
+            BarechatError: the ledger was named, and can't be written.
         """
         if self.ledger is not None:
             with self._faults_told("what this cost is not filed"):
@@ -94,11 +94,11 @@ class Filing:
 
     @contextlib.contextmanager
     def _faults_told(self, what: str) -> Iterator[None]:
-        from barechat.errors import ConfigurationError  # noqa: PLC0415 - for a quick `barechat --help`
+        from barechat.errors import BarechatError  # noqa: PLC0415 - for a quick `barechat --help`
 
         try:
             yield
-        except ConfigurationError as error:
+        except BarechatError as error:
             if self._is_named:
                 raise
             self._tell(f"{what}: {error}")

@@ -153,8 +153,8 @@ def calling(
         filed.settle()
 
 
-def session_of(terms: Terms, client: Client, **more: Any) -> ChatSession:
-    """Open the session of that name, or one that isn't kept, with `more` options for its calls.
+def session_of(terms: Terms, client: Client) -> ChatSession:
+    """Open the session of that name, or one that isn't kept. Its file is begun with its first turn.
 
     Raises:
         ConfigurationError: it can't be read, or is open elsewhere.
@@ -163,8 +163,8 @@ def session_of(terms: Terms, client: Client, **more: Any) -> ChatSession:
     from barechat.session import ChatSession  # noqa: PLC0415 - for a quick `barechat --help`
 
     path = None if terms.name is None else made(directory()) / file_name(terms.name)
-    session = ChatSession(client, terms.system, model=terms.model, path=path, **terms.options, **more)
-    if terms.system is not None:
+    session = ChatSession(client, terms.system, model=terms.model, path=path, **terms.options)
+    if terms.system is not None and terms.system != (session.system_prompt or ""):
         session.system_prompt = terms.system
     return session
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from barechat.records import Choice, Delta, Reply, ToolCall
 
 _MAY_BE_WHOLE = ("complete", "unknown")
-_MOST_TOLD = 300  # characters of a call or its result
+_MOST_TOLD = 200  # characters of a call or its result
 
 
 class Printer:

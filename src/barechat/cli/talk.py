@@ -14,7 +14,7 @@ from barechat.cli.terminal import Answer, Notes, OutputClosedError, can_write
 from barechat.cli.toolbar import toolbar
 from barechat.cli.turn import take_turn
 from barechat.cli.wording import ENDS, bill, counted, dollars, failure_facts, retry
-from barechat.errors import ConfigurationError, ParameterError
+from barechat.errors import BarechatError, ConfigurationError, ParameterError
 from barechat.records import Cost
 from barechat.wire.trace import Transcript
 
@@ -165,10 +165,10 @@ class Talk:
         with unechoed(marks_pastes=is_terminal and not self._bills):
             if is_terminal:
                 self._answer.write("\n")
+            self._with_ledger(Filing.renew)
             # On one terminal, the wire and the reply would cut each other's lines.
             self._view = None if self.wire.is_shown else self._new_view()
             view = self._view or self._new_view()
-            self._with_ledger(Filing.renew)
             try:
                 turn = self._last = take_turn(begin, view, is_live=self._view is not None)
             finally:
@@ -203,7 +203,7 @@ class Talk:
         try:
             if self._filed is not None:
                 do(self._filed)
-        except ConfigurationError as error:
+        except BarechatError as error:
             self.notes.error(str(error))
 
     def _bill(self, desk: Desk, turn: Turn, seconds: float | None = None) -> None:
