@@ -28,6 +28,9 @@ FRAMING_TOKENS = 512
 _FEES = frozenset({"web_search_options", "plugins", "data_sources", "models"})
 """Parameters that let the server bill more than this model's tokens: a fee a search, or another model."""
 
+_BEYOND_TEXT = _FEES | {"audio", "modalities", "prompt_cache_options", "tools"}
+"""A request without any of these parameters is of text, as far as its messages are."""
+
 _TEXT_PARTS = ("text", "refusal")
 _OWN_TOOLS = ("function", "custom")
 
@@ -54,7 +57,7 @@ def bound(request: Mapping[str, Any], body_bytes: int, model: str, prices: Price
 
 def is_text(request: Mapping[str, Any]) -> bool:
     """Say whether a request holds text and function tools alone, so that its bytes tell of its tokens."""
-    if _speaks(request) or _may_bill_more(request):
+    if not _BEYOND_TEXT.isdisjoint(request) and (_speaks(request) or _may_bill_more(request)):
         return False
     return all(kind in _TEXT_PARTS for kind, _ in _parts(request))
 

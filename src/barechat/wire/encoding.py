@@ -19,7 +19,8 @@ class Inflater:
     """Decompress a body as it comes; `feed` returns what is known so far. A piece may grow to `max_bytes`, no more."""
 
     def __init__(self, encoding: str, *, max_bytes: int) -> None:
-        names = [name for name in encoding.lower().replace(" ", "").split(",") if name not in {"", "identity"}]
+        named = encoding.lower().replace(" ", "").split(",") if encoding else ()
+        names = [name for name in named if name not in {"", "identity"}]
         unknown = set(names) - {"gzip", "x-gzip", "deflate"}
         if unknown or len(names) > 1:
             raise ProtocolBroken(
