@@ -239,6 +239,13 @@ def test_an_unknown_name_is_unpriced_and_never_free(name: str) -> None:
     assert PRICES.cost(usage(1, 1), name, None, TODAY) == UNPRICED
 
 
+def test_a_server_that_names_a_new_model_each_time_is_not_remembered_for_ever() -> None:
+    prices = PRICES.with_aliases({})
+    assert [prices.resolve(f"nobody-{number}") for number in range(2500)] == [None] * 2500
+    assert len(prices._resolved) <= 1000
+    assert prices.resolve("gpt-4o-2024-08-06") == prices.resolve("gpt-4o-2024-08-06") == "gpt-4o"
+
+
 @pytest.mark.parametrize(
     "pattern", ["x{}", "{}x", "my-{}", "{}-mine", "{}-", "{}.", "{}/", "someone/{}", "{} {}", "{}{}"]
 )
