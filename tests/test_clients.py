@@ -780,6 +780,26 @@ def test_the_account_and_one_s_own_headers_go_along(connect: Connect, simulator:
     assert simulator.requests[0]["key"] == "sk-***ef"
 
 
+def test_a_request_names_one_host_and_a_path_alone_however_they_are_written(
+    connect: Connect, byte_server: ByteServer
+) -> None:
+    byte_server.answer(whole_answer(whole_body()), closes=False)
+    url = byte_server.url.replace("http://", "HTTP://")
+    connect(url).chat()
+    connect(url).chat(headers={"host": "elsewhere.example"})
+    heads = [request.head.lower().splitlines() for request in byte_server.requests]
+    assert [head[0] for head in heads] == ["post /v1/chat/completions http/1.1"] * 2
+    hosts = [[line for line in head if line.startswith("host:")] for head in heads]
+    assert hosts == [[f"host: {byte_server.url[7:-3]}"], ["host: elsewhere.example"]]
+
+
+def test_a_large_request_arrives_whole(connect: Connect, byte_server: ByteServer) -> None:
+    byte_server.answer(whole_answer(whole_body()), closes=False)
+    text = "wave " * 200_000
+    connect(byte_server.url).chat(text)
+    assert byte_server.requests[0].json["messages"][0]["content"] == text
+
+
 CLIENTS: dict[str, type[Client | AsyncClient]] = {"blocking": Client, "asyncio": AsyncClient}
 
 

@@ -102,21 +102,20 @@ class AsyncTransport:
         if by is not None and by.at <= time.monotonic():
             raise deadline_exceeded(by, sent=False)
         step.leaving()
-        await answer.begin(self._request(step, host), by)
+        await answer.begin(self._head(step, host), step.body, by)
         if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
             raise proxy_refused(self._proxy.url, answer.status)  # unread: it may repeat the password
 
-    def _request(self, step: Send, host: str) -> bytes:
-        """Return a request as it goes over the wire."""
+    def _head(self, step: Send, host: str) -> bytes:
+        """Return a request's head as it goes over the wire."""
         headers = {"Host": host, **step.headers}
         if self._proxy is not None and not self._tunnels:
             target = step.url
             headers |= self._proxy_headers()
         else:
-            target = step.url.removeprefix(self._origin)
+            target = "/" + step.url.split("/", 3)[3]
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        head = f"POST {target} HTTP/1.1\r\n{lines}Content-Length: {len(step.body)}\r\n\r\n"
-        return head.encode() + step.body
+        return f"POST {target} HTTP/1.1\r\n{lines}Content-Length: {len(step.body)}\r\n\r\n".encode()
 
     def _proxy_headers(self) -> dict[str, str]:
         authorization = None if self._proxy is None else self._proxy.authorization
@@ -168,7 +167,7 @@ class AsyncAnswer:
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
 
-    async def begin(self, request: bytes, by: Deadline | None) -> None:
+    async def begin(self, head: bytes, body: bytes, by: Deadline | None) -> None:
         """Send a request, and wait for the answer's head.
 
         Raises:
@@ -176,7 +175,7 @@ class AsyncAnswer:
         """
         self._set_timer(by)
         try:
-            message, content = await self._handler.ask(request)
+            message, content = await self._handler.ask(head, body)
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             raise self._fault(error, sent=None) from error
         finally:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from barechat.steps import Deadline
 
 _MAX_HEADER_BYTES = 65536
+_JOINED_BYTES = 65536  # one packet or record is better than two, but not worth the copy of a large image
 _INTERIM = frozenset(range(100, 200)) - {101}
 
 
@@ -88,7 +89,7 @@ class Handler(ResponseHandler):
         self._awaited = bytearray()
         super().set_response_params(**parameters)
 
-    async def ask(self, request: bytes) -> tuple[RawResponseMessage, StreamReader]:
+    async def ask(self, head: bytes, body: bytes) -> tuple[RawResponseMessage, StreamReader]:
         """Send a request; return its answer's head, and whence its body will come."""
         self.set_response_params(
             read_until_eof=True,
@@ -98,7 +99,11 @@ class Handler(ResponseHandler):
         )
         self.body_fault = None
         assert self.transport is not None  # noqa: S101 - the pool hands out none that is closed
-        self.transport.write(request)
+        if len(body) < _JOINED_BYTES:
+            self.transport.write(head + body)
+        else:
+            self.transport.write(head)
+            self.transport.write(body)
         while True:
             message, content = await self.read()
             if message.code not in _INTERIM:
