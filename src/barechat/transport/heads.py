@@ -22,7 +22,8 @@ _STATUS_LINE = re.compile(_STATUS)
 _FRAMING = re.compile(rb"\n(content-length|transfer-encoding):(" + _VALUE + rb")", re.IGNORECASE)
 _LENGTH = re.compile(rb"0*[0-9]{1,18}")
 _END = re.compile(rb"\n\r?\n")
-_CHUNK_SIZE = re.compile(rb"(0*[0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n")
+CHUNK_SIZE = rb"(0*[0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n"
+_CHUNK_SIZE = re.compile(CHUNK_SIZE)
 
 
 def head_end(data: bytes | bytearray, start: int) -> int:

@@ -7,15 +7,15 @@ from http.client import (
     BadStatusLine,
     HTTPException,
     HTTPResponse,
-    IncompleteRead,
-    LineTooLong,
     RemoteDisconnected,
 )
 from typing import Any
 
-from barechat.transport.heads import MOST_LINES, chunk_size, fault_of_head, fault_of_trailer
+from barechat.transport.chunked import Chunks
+from barechat.transport.heads import MOST_LINES, fault_of_head
 
 _LINE_BYTES = 65536
+_PIECE_BYTES = 65536
 _BLANK = (b"\r\n", b"\n", b"")
 _LAST_INTERIM = 199
 
@@ -37,7 +37,7 @@ class _HeadLines:
 
 
 class StrictAnswer(HTTPResponse):
-    """http.client's answer, its head judged by `heads.py`, and every chunk ending where it says it does."""
+    """http.client's answer, its head judged by `heads.py`, and its chunks read by `chunked.py`."""
 
     def begin(self: Any) -> None:
         """Read the head, and those of interim answers before it."""
@@ -53,7 +53,7 @@ class StrictAnswer(HTTPResponse):
                 self.fp = head.stream
         _check(head.lines)
         if "transfer-encoding" in self.headers:  # it is chunked; http.client doesn't see it for a space too many
-            self.chunked, self.chunk_left, self.length = True, None, None
+            self.chunked, self.length, self._chunks = True, None, Chunks()
             self.will_close = self._check_close()
 
     def _read_status(self: Any) -> tuple[str, int, str]:
@@ -67,44 +67,21 @@ class StrictAnswer(HTTPResponse):
                 pass
             _check(self.fp.lines)
 
-    def _get_chunk_left(self: Any) -> int | None:
-        if not self.chunk_left:
-            if self.chunk_left is not None:
-                self._end_chunk()
-            self.chunk_left = self._read_next_chunk_size() or None
-            if self.chunk_left is None:
-                self._read_trailer()
+    def read1(self: Any, n: int = -1) -> bytes:
+        """Return what has come of the body: of one in chunks, the data of all that came together."""
+        if not self.chunked:
+            data: bytes = super().read1(n)
+            return data
+        while self.fp is not None:
+            piece = self.fp.read1(_PIECE_BYTES)
+            if not piece:
+                self._chunks.end()
+            data = self._chunks.feed(piece)
+            if self._chunks.is_whole:
                 self._close_conn()
-        left: int | None = self.chunk_left
-        return left
-
-    def _read_next_chunk_size(self: Any) -> int:
-        line: bytes = self.fp.readline(_LINE_BYTES + 1)
-        if len(line) > _LINE_BYTES:
-            raise LineTooLong("chunk size")
-        size = chunk_size(line)
-        if size is not None:
-            return size
-        if not line or (not line.endswith(b"\n") and chunk_size(line.rstrip(b"\r") + b"\r\n") is not None):
-            raise IncompleteRead(b"")  # it is one as far as it goes
-        raise HTTPException(f"a chunk's size is {line[:200]!r}")
-
-    def _end_chunk(self: Any) -> None:
-        end: bytes = self.fp.readline(2)
-        if end in {b"", b"\r"}:
-            raise IncompleteRead(b"")
-        if end not in _BLANK:
-            raise HTTPException(f"a chunk's data is followed by {end!r}")
-
-    def _read_trailer(self: Any) -> None:
-        lines: list[bytes] = []
-        while not lines or (lines[-1] not in _BLANK and len(lines) <= MOST_LINES):
-            lines.append(self.fp.readline(_LINE_BYTES + 1))
-        if not lines[-1].endswith(b"\n") and len(lines[-1]) <= _LINE_BYTES:
-            raise IncompleteRead(b"")
-        fault = fault_of_trailer(b"".join(lines))
-        if fault is not None:
-            raise HTTPException(fault)
+            if data:
+                return data
+        return b""
 
 
 def _check(lines: list[bytes]) -> None:
