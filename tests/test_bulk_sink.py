@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -172,6 +174,48 @@ def test_an_output_that_can_t_be_written_is_told_by_its_name(tmp_path: Path) -> 
         Sink(tmp_path / "no-folder" / "x.jsonl")
     with pytest.raises(ConfigurationError, match="can't be written"):
         Sink(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_an_output_that_is_no_file_is_refused_unread(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigurationError, match="must be a file, from which a run can go on"):
+        Sink(tmp_path / "pipe")
+    (tmp_path / "pipe").unlink()  # before what tests leave behind is searched for the key
+
+
+def test_a_line_that_found_no_room_leaves_no_trace_and_the_next_one_is_whole(path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    whole, limits = answered(request("a")), resource.getrlimit(resource.RLIMIT_FSIZE)
+    sink = Sink(path)
+    sink.write(request("a"), whole)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 10, limits[1]))
+    try:
+        with pytest.raises(ConfigurationError, match="can't be written"):
+            sink.write(request("b"), answered(request("b")))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == whole
+    sink.write(request("b"), answered(request("b")))
+    sink.close()
+    assert names(path) == ["a", "b"]
+
+
+def test_ordering_that_is_given_up_leaves_the_file_as_it_was_and_lets_go(path: Path) -> None:
+    sink, places, calls = Sink(path), Hashes(), itertools.count()
+    for name in "cab":
+        sink.write(request(name), answered(request(name)))
+        places.put(request(name).name_hash, ord(name) - ord("a"))
+
+    def check() -> None:
+        if next(calls) == 4:  # while the second line is written
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        sink.close(places, check)
+    assert names(path) == ["c", "a", "b"]
+    assert sorted(found.name for found in path.parent.iterdir()) == [f".{path.name}.lock", path.name]
+    Sink(path).close()
 
 
 def test_hashes_remember_what_they_were_told_and_forget_what_they_are_to() -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from array import array
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,7 +27,13 @@ if TYPE_CHECKING:
 
     from barechat.bulk.requests import BulkRequest
 
+Check = Callable[[], object]
+
 _read = msgspec.json.Decoder(Line).decode
+
+
+def _pass() -> None:
+    """Let it go on."""
 
 
 class Sink:
@@ -43,6 +51,7 @@ class Sink:
         self._keys = Hashes()  # by the names' hashes
         self._is_stale = False  # some line is to go
         self._descriptor: int | None = None
+        self._size = 0  # up to the end of the last whole line
         if is_dry:
             with self._faults():
                 if path.exists():
@@ -66,41 +75,67 @@ class Sink:
             self._is_stale = True
         self._keys.put(request.name_hash, request.key)
         assert self._descriptor is not None  # noqa: S101 - it is open
+        rest = line
         try:
-            while line:
-                line = line[os.write(self._descriptor, line) :]
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
         except OSError as error:
+            self._cut()  # what came of it would tear the next line, if there is room again by then
             raise self._fault(error) from error
+        self._size += len(line)
 
-    def close(self, places: Hashes | None = None) -> None:
+    def close(self, places: Hashes | None = None, check: Check = _pass) -> None:
         """Wait for the disk, drop the lines that are to go, put the others into the order of `places`, and let go.
 
-        `places` has each name's place; lines of other names come last. Doing so twice is fine.
+        `places` has each name's place; lines of other names come last. A large file takes its time: `check` is called
+        for each line, and if it raises something, the file stays as it is. Doing so twice is fine.
         """
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
         try:
             with self._faults():
-                os.fsync(descriptor)
-                os.close(descriptor)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
                 if places is not None or self._is_stale:
-                    self._rewrite(places)
+                    self._rewrite(places, check)
         finally:
             self._hold.release()
+
+    def __del__(self) -> None:
+        if getattr(self, "_descriptor", None) is not None:
+            self._shut()
+
+    def _shut(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
 
     def _open(self, *, retry_failed: bool) -> None:
         self._descriptor = os.open(self.path, os.O_CREAT | os.O_RDWR | os.O_APPEND, 0o666)
         try:
-            whole = self._scan(retry_failed=retry_failed)
-            os.ftruncate(self._descriptor, whole)
+            self._check_kind(self._descriptor)
+            self._size = self._scan(retry_failed=retry_failed)
+            self._cut()
             if self._is_stale:
                 self._rewrite(None)
-                os.close(self._descriptor)
+                self._shut()
                 self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
+                self._size = os.fstat(self._descriptor).st_size
         except BaseException:
-            os.close(self._descriptor)
+            self._shut()
             raise
+
+    def _check_kind(self, descriptor: int) -> None:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ConfigurationError(f"the output {self.path} must be a file, from which a run can go on")
+
+    def _cut(self) -> None:
+        """Drop what stands behind the last whole line."""
+        assert self._descriptor is not None  # noqa: S101 - it is open
+        os.ftruncate(self._descriptor, self._size)
 
     def _scan(self, *, retry_failed: bool) -> int:
         """Learn what is done; return where the last whole line ends."""
@@ -128,29 +163,31 @@ class Sink:
             return
         self._keys.put(name, key)
 
-    def _rewrite(self, places: Hashes | None) -> None:
+    def _rewrite(self, places: Hashes | None, check: Check = _pass) -> None:
         """Write the file anew with the lines that count, in the order of `places`."""
         with self.path.open("rb") as old, replaced(self.path, self.path.stat().st_mode & 0o777) as new:
-            for start, length in self._order(old, places):
+            for start in self._order(old, places or Hashes(), check):
+                check()
                 old.seek(start)
-                new.write(old.read(length))
+                new.write(old.readline())
         self._is_stale = False
 
-    def _order(self, old: IO[bytes], places: Hashes | None) -> Iterator[tuple[int, int]]:
-        """Yield where each line that counts begins, and its length."""
-        starts, lengths, ranks = array("Q"), array("Q"), array("Q")
-        start, last = 0, 2**63
+    def _order(self, old: IO[bytes], places: Hashes, check: Check) -> Iterator[int]:
+        """Yield where each line that counts begins: first those that have a place, then the others."""
+        in_place, others, start = array("q", [-1]) * len(places), array("q"), 0
         for text in old:
+            check()
             line = _read(text)
             name = hash_of(line.custom_id.encode())
             if self._keys.get(name) == line.key:
-                starts.append(start)
-                lengths.append(len(text))
-                place = None if places is None else places.get(name)
-                ranks.append(last + len(ranks) if place is None else place)
+                place = places.get(name)
+                if place is None:
+                    others.append(start)
+                else:
+                    in_place[place] = start
             start += len(text)
-        for number in sorted(range(len(starts)), key=ranks.__getitem__):
-            yield starts[number], lengths[number]
+        yield from (start for start in in_place if start >= 0)
+        yield from others
 
     @contextlib.contextmanager
     def _faults(self) -> Iterator[None]:
