@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from barechat import (
     RetryPolicy,
     ServerFailed,
 )
+from racing import fork
 from support import KEY, MODEL, AsyncCaller, Caller, Connect
 
 if TYPE_CHECKING:
@@ -170,6 +172,40 @@ def test_a_source_may_be_async(caller: Caller) -> None:
     assert len(collect(caller, prompts())) == 3
 
 
+def test_a_source_that_takes_its_time_holds_up_neither_a_retry_nor_the_end(simulator: Simulator) -> None:
+    simulator.fail_next(times=1, status=503)
+
+    async def prompts() -> AsyncIterator[str]:
+        yield "Hi"
+        await asyncio.Event().wait()
+
+    async def ask() -> list[BulkResult]:
+        async with AsyncClient(KEY, simulator.url) as client, client.bulk(prompts(), model=MODEL, retry=QUICK) as run:
+            results = []
+            async for result in run:
+                results.append(result)
+                run.stop()
+            return results
+
+    (result,) = asyncio.run(ask())
+    assert (result.attempts, result.error) == (2, None)
+
+
+def test_an_endless_async_source_is_read_no_further_than_the_results_are_taken(simulator: Simulator) -> None:
+    numbers = itertools.count()
+
+    async def prompts() -> AsyncIterator[str]:
+        for number in numbers:
+            yield f"Say {number}."
+
+    async def ask() -> None:
+        async with AsyncClient(KEY, simulator.url) as client, client.bulk(prompts(), model=MODEL) as run:
+            await anext(aiter(run))
+
+    asyncio.run(ask())
+    assert next(numbers) <= 1120  # as above, and a few ahead
+
+
 def test_parameters_go_to_all_and_are_checked_before_anything_is_sent(caller: Caller, simulator: Simulator) -> None:
     collect(caller, ["Give me JSON."], response_format="json", max_completion_tokens=50)
     assert simulator.requests[0]["status"] == 200
@@ -255,6 +291,56 @@ def test_a_run_that_is_closed_or_left_early_ends_its_requests_and_its_thread(sim
         assert next(left, None) is None
         client.bulk(PROMPTS, model=MODEL)  # never begun
     assert not [thread for thread in threading.enumerate() if thread.name == "barechat-bulk"]
+
+
+def test_a_run_that_is_left_before_its_end_leaves_the_order_of_its_output(caller: Caller, path: Path) -> None:
+    results = each(caller, PROMPTS, output=path, ordered=True, concurrency=1)
+    collect(caller, PROMPTS[3:4], output=path.with_name("other"))
+    next(results)
+    results.close()  # type: ignore[attr-defined]
+    assert "line-1" in names(path)
+    assert len(set(names(path))) == len(names(path))
+
+
+def test_closing_that_is_cancelled_lets_go_of_the_output_all_the_same(simulator: Simulator, path: Path) -> None:
+    async def ask() -> None:
+        async with AsyncClient(KEY, simulator.url) as client:
+            run = client.bulk(PROMPTS, model=MODEL, output=path, ordered=True)
+            while await run.take():
+                pass
+            closing = asyncio.ensure_future(run.close())
+            await asyncio.sleep(0)
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            assert [result async for result in client.bulk(PROMPTS, model=MODEL, output=path)] == []
+
+    asyncio.run(ask())
+    assert len(set(names(path))) == len(names(path)) == 20
+
+
+def test_an_output_that_can_t_be_put_into_order_is_told_and_the_thread_ends(simulator: Simulator, path: Path) -> None:
+    with Client(KEY, simulator.url) as client:
+        run = client.bulk(PROMPTS, model=MODEL, output=path, ordered=True)
+        next(run)
+        path.unlink()
+        with pytest.raises(ConfigurationError, match="can't be written"):
+            list(run)
+    assert not [thread for thread in threading.enumerate() if thread.name == "barechat-bulk"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forks")
+def test_a_forked_child_lets_its_parent_s_run_be(simulator: Simulator, path: Path) -> None:
+    def child() -> None:
+        with pytest.raises(BarechatError, match="goes on there"):
+            next(run)
+        run.close()
+
+    with Client(KEY, simulator.url) as client, client.bulk(PROMPTS, model=MODEL, output=path) as run:
+        next(run)
+        assert os.waitpid(fork(child), 0)[1] == 0
+        assert len(list(run)) == 19
+    assert len(names(path)) == 20
 
 
 def test_a_run_that_is_told_to_stop_hands_over_what_is_under_way(simulator: Simulator) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,11 @@ import pytest
 
 from barechat import ParameterError
 from barechat.bulk.requests import BadLine, BulkRequest, Reader, Template
-from barechat.bulk.source import Names, requests_of
+from barechat.bulk.source import Names, requests_of, without_blocking
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from barechat.bulk.source import Form
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -93,7 +96,7 @@ BAD = {
     '{"messages": []}': "at least one message",
     '{"messages": "hi"}': "at least one message",
     '{"body": 1}': "body must be an object",
-    '{"body": {"messages": [{}]}, "url": "/v1/embeddings"}': "only POST",
+    '{"body": {"messages": [{}]}, "url": "/v1/embeddings"}': "it is 'POST' '/v1/embeddings': only POST",
     '{"body": {"messages": [{}]}, "method": "GET"}': "only POST",
     '{"custom_id": 7, "messages": [{}]}': "custom_id must be a string",
     '{"custom_id": "", "messages": [{}]}': "custom_id must be a string",
@@ -114,6 +117,30 @@ def test_a_bad_row_of_csv_stops_no_other() -> None:
     found = read(b'text\nhi\na,b\n"x" y\n\xff\nho', "csv", SUMMARISE)
     assert [item.line for item in found] == [2, 3, 4, 5, 6]
     assert [isinstance(item, BadLine) for item in found] == [False, True, True, True, False]
+
+
+def test_a_column_that_is_named_twice_is_refused_since_nobody_knows_which_is_meant() -> None:
+    with pytest.raises(ParameterError, match="the first line names 'text' more than once"):
+        read("text,mood,text\nhi,good,ho", "csv", SUMMARISE)
+    assert one("text,,\nhi,,", "csv", SUMMARISE).line == 2
+
+
+def gather(items: Iterator[Any]) -> list[Any]:
+    async def run() -> list[Any]:
+        return [item async for item in without_blocking(items)]
+
+    return asyncio.run(run())
+
+
+def test_what_is_read_on_a_thread_comes_whole_and_in_order_and_so_does_its_error() -> None:
+    assert gather(iter(range(1, 1000))) == list(range(1, 1000))
+
+    def broken() -> Iterator[int]:
+        yield 1
+        raise LookupError("the pipe broke")
+
+    with pytest.raises(LookupError, match="the pipe broke"):
+        gather(broken())
 
 
 def test_a_row_without_the_template_s_field_is_a_bad_line() -> None:

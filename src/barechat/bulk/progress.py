@@ -42,6 +42,11 @@ class Progress:
         """How many requests came to an end in this run."""
         return self.done + self.failed
 
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether nothing is known of what it costs."""
+        return bool(self.unpriced and not self.picodollars)
+
     def spend(self, cost: Cost) -> None:
         """Count an attempt and its cost."""
         self.attempts += 1

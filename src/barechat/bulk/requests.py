@@ -168,8 +168,9 @@ def _own_body(given: Mapping[str, Any]) -> Mapping[str, Any]:
     if "body" in given:
         if not isinstance(given["body"], Mapping):
             raise ParameterError(f"body must be an object, not {shown(given['body'])}", param="body")
-        if given.get("method", "POST") != "POST" or not str(given.get("url", _PATH)).endswith(_PATH):
-            raise ParameterError(f"only POST …{_PATH} can be run", param="url")
+        method, url = given.get("method", "POST"), given.get("url", _PATH)
+        if method != "POST" or not str(url).endswith(_PATH):
+            raise ParameterError(f"it is {shown(method)} {shown(url)}: only POST …{_PATH} can be run", param="url")
         body: Mapping[str, Any] = given["body"]
         return body
     if "messages" not in given:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -17,14 +18,16 @@ from barechat.bulk.requests import BadLine, BulkRequest, Reader
 from barechat.bulk.runner import PATIENT, Policies, Runner
 from barechat.bulk.sink import Sink
 from barechat.client import SENSES
-from barechat.errors import ParameterError
+from barechat.errors import BarechatError, ParameterError
 from barechat.parameters import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from barechat.bulk.hashes import Hashes
     from barechat.bulk.progress import Progress
     from barechat.bulk.results import BulkResult
+    from barechat.bulk.source import Item
     from barechat.client import Client
     from barechat.settings import Timeouts
     from barechat.wire.retry import RetryPolicy
@@ -57,6 +60,10 @@ class Plan:
             raise ParameterError(f"requests must be an iterable, not {shown(self.requests)}", param="requests")
 
 
+class _GivenUpError(Exception):
+    """Nobody waits any more for the output to be put into order."""
+
+
 class AsyncBulkRun:
     """Same as BulkRun, for `async with` and `async for`. It begins when it is first asked for a result."""
 
@@ -84,18 +91,53 @@ class AsyncBulkRun:
         """Start no more requests; the results of those under way still come."""
         self.runner.stop()
 
-    def rest(self) -> AsyncIterator[BulkRequest | BadLine]:
+    def rest(self) -> AsyncIterator[Item]:
         """Yield what is left of the requests: after the end, or instead of sending any."""
         return self.runner.rest()
 
     async def close(self) -> None:
-        """End it where it stands, and wait for the disk."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(self._task, return_exceptions=True)
+        """End it where it stands, and wait for the disk.
+
+        The output is put into order only if the run has come to its end, and this isn't cancelled meanwhile.
+        """
+        if self._task is None:
+            self.let_go()
+            return
+        is_over = self._task.done()
+        self._task.cancel()
+        try:
+            await asyncio.wait([self._task])
+        except asyncio.CancelledError:
+            is_over = False
+            raise
+        finally:
+            self.runner.close_source()
+            if self._sink is not None:
+                await self._close_output(
+                    self._sink, self.runner.names.places if self._plan.ordered and is_over else None
+                )
+
+    def let_go(self) -> None:
+        """Close the output of a run that hasn't begun."""
         if self._sink is not None:
-            self._sink.close(self.runner.names.places if self._plan.ordered else None)
+            self._sink.close()
+
+    async def _close_output(self, sink: Sink, places: Hashes | None) -> None:
+        """Close the output on a thread, since to put it into order may take long."""
+        is_given_up = threading.Event()
+
+        def check() -> None:
+            if is_given_up.is_set():
+                raise _GivenUpError
+
+        closing = asyncio.ensure_future(asyncio.to_thread(sink.close, places, check))
+        try:
+            await asyncio.shield(closing)
+        except asyncio.CancelledError:
+            is_given_up.set()
+            with contextlib.suppress(_GivenUpError):
+                await closing
+            raise
 
     async def take(self) -> list[BulkResult]:
         """Return the results that have come, at least one; none at the end.
@@ -159,6 +201,7 @@ class BulkRun:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._is_closed = False
+        self._pid = os.getpid()
 
     @property
     def progress(self) -> Progress:
@@ -179,18 +222,24 @@ class BulkRun:
         self._is_closed = True
         self._results.clear()
         self._running.discard(self)
+        if self._pid != os.getpid():
+            return  # a forked child has no thread of the run's; it goes on in the parent
         if self._loop is None or self._thread is None:
-            asyncio.run(self._run.close())  # it hasn't begun: there is only the output to let go of
+            self._run.let_go()
             return
-        self._ask(self._end)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
+        try:
+            self._ask(self._end)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+            self._loop.close()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> BulkResult:
+        if self._pid != os.getpid():
+            raise BarechatError("this run began in the process that this one was forked from, and goes on there")
         if not self._results and not self._is_closed:
             self._begin()
             try:
@@ -224,21 +273,29 @@ class BulkRun:
         return asyncio.run_coroutine_threadsafe(what(), self._loop).result()
 
     async def _end(self) -> None:
-        await self._run.close()
-        await self._client.close()
+        try:
+            await self._run.close()
+        finally:
+            await self._client.close()
 
 
-async def _items(plan: Plan) -> AsyncIterator[BulkRequest | BadLine]:
-    """Yield a plan's requests, read one by one; what has been read already passes as it is."""
-    reader, number = Reader(parameters=plan.parameters), 0
+def _items(plan: Plan) -> Iterator[Item] | AsyncIterator[Item]:
+    """Return a plan's requests, read one by one; what has been read already passes as it is."""
+    reader = Reader(parameters=plan.parameters)
+
+    def read(given: Any, number: int) -> Item:
+        return given if isinstance(given, BulkRequest | BadLine) else reader.read(given, number)
+
     if isinstance(plan.requests, AsyncIterable):
-        async for given in plan.requests:
-            number += 1
-            yield given if isinstance(given, BulkRequest | BadLine) else reader.read(given, number)
-    else:
-        for given in plan.requests:
-            number += 1
-            yield given if isinstance(given, BulkRequest | BadLine) else reader.read(given, number)
+        return _read_async(plan.requests, read)
+    return (read(given, number) for number, given in enumerate(plan.requests, 1))
+
+
+async def _read_async(requests: AsyncIterable[Any], read: Callable[[Any, int], Item]) -> AsyncIterator[Item]:
+    number = 0
+    async for given in requests:
+        number += 1
+        yield read(given, number)
 
 
 def blocking_run(client: Client, plan: Plan) -> BulkRun:

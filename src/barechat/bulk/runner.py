@@ -17,7 +17,7 @@ from barechat.bulk.limiter import MOST_CONCURRENT
 from barechat.bulk.progress import Progress
 from barechat.bulk.requests import BadLine, BulkRequest
 from barechat.bulk.results import BulkResult, line_of
-from barechat.bulk.source import Names
+from barechat.bulk.source import Names, Source
 from barechat.client import SENSES
 from barechat.errors import (
     AuthenticationFailed,
@@ -38,11 +38,12 @@ from barechat.wire import request as wire
 from barechat.wire.retry import RetryPolicy, delay_s
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from barechat.async_client import AsyncClient
     from barechat.bulk.limiter import Limiter, Ticket
     from barechat.bulk.sink import Sink
+    from barechat.bulk.source import Item
     from barechat.drive import AsyncDrive
     from barechat.records import Reply
     from barechat.settings import Timeouts
@@ -83,7 +84,7 @@ class Runner:
     def __init__(
         self,
         client: AsyncClient,
-        source: AsyncIterator[BulkRequest | BadLine],
+        items: Iterator[Item] | AsyncIterator[Item],
         limiter: Limiter,
         policies: Policies,
         sink: Sink | None,
@@ -94,7 +95,8 @@ class Runner:
         self.results: deque[BulkResult] = deque()
         self.came = asyncio.Event()  # set when there are results
         self._client = client
-        self._source = source
+        self._news = asyncio.Event()
+        self._source = Source(items, self._news.set)
         self._sink = sink
         self._policies = policies
         self._once = replace(policies.retry, max_attempts=1, on_retry=None)
@@ -102,8 +104,7 @@ class Runner:
         self._later: list[tuple[float, int, _Item]] = []  # a heap, by when
         self._numbers = itertools.count()
         self._tasks: set[asyncio.Task[bool]] = set()
-        self._news = asyncio.Event()
-        self._is_stopping = self._is_short = self._is_over = False
+        self._is_stopping = self._is_short = False
         self._fault: BaseException | None = None
         self.loop: asyncio.AbstractEventLoop | None = None  # once it runs
         self._learned = [0.0, 0.0, 0.0, 0.0]  # body bytes and their tokens, replies and their tokens
@@ -129,7 +130,7 @@ class Runner:
         try:
             while not self._is_stopping:
                 item = await self._next()
-                if item is None and self._is_over and not (self._tasks or self._later):
+                if item is None and self._source.is_over and not (self._tasks or self._later):
                     break
                 await self._start(item)
             while self._tasks:
@@ -142,12 +143,20 @@ class Runner:
         if self._fault is not None:
             raise self._fault
 
-    async def rest(self) -> AsyncIterator[BulkRequest | BadLine]:
+    def close_source(self) -> None:
+        """Read no further ahead."""
+        self._source.close()
+
+    async def rest(self) -> AsyncIterator[Item]:
         """Yield what remains of the requests: those that were begun, and those that haven't come yet."""
         for item in [*self._ready, *(item for _, _, item in self._later)]:
             yield item.request
-        while (request := await self._unrecorded()) is not None:
-            yield request
+        while not self._source.is_over:
+            self._news.clear()
+            if (request := await self._unrecorded(is_wanted=lambda: True)) is not None:
+                yield request
+            elif not self._source.is_over:
+                await self._news.wait()
 
     async def _start(self, item: _Item | None) -> None:
         """Start a request if it may be now, or wait for news."""
@@ -201,10 +210,9 @@ class Runner:
         while self._later and self._later[0][0] <= now:
             self._ready.append(heapq.heappop(self._later)[2])
         self.progress.waiting = len(self._later)
-        while not (self._ready or self._is_over or self._is_crowded()):
-            request = await self._unrecorded()
+        while not (self._ready or self._source.is_over or self._is_crowded()):
+            request = await self._unrecorded(is_wanted=lambda: not self._is_stopping)
             if request is None:
-                self._is_over = True
                 break
             if isinstance(request, BulkRequest):
                 self._seal(request)
@@ -216,9 +224,9 @@ class Runner:
         """Say whether so much waits that no more is to be read."""
         return len(self._later) >= MOST_CONCURRENT or len(self.results) >= _UNTAKEN
 
-    async def _unrecorded(self) -> BulkRequest | BadLine | None:
-        """Return the source's next request of which no earlier run has a line; None at the end."""
-        async for given in self._source:
+    async def _unrecorded(self, is_wanted: Callable[[], bool]) -> Item | None:
+        """Return the source's next request of which no earlier run has a line; None if there is none now."""
+        while is_wanted() and (given := self._source.take()) is not None:
             item = self.names.checked(given)
             known = self._sink.key_of(item) if isinstance(item, BulkRequest) and self._sink is not None else None
             if known is not None and isinstance(item, BulkRequest):
