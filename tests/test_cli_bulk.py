@@ -6,17 +6,18 @@ import contextlib
 import csv
 import json
 import signal
+import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import commands
 from barechat import Ledger
 from barechat.simulator import Simulator
 from commands import on_a_terminal, run, start
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -63,7 +64,7 @@ def test_a_second_run_sends_only_what_is_new(folder: Path, simulator: Simulator)
     bulk(folder, simulator)
     done = bulk(folder, simulator, stdin='{"text": "number 0"}\n{"text": "another"}\n', source="-")
     assert done.returncode == 0
-    assert "1 done, 0 failed, 1 recorded before, 1 inputs changed" in done.stderr
+    assert "1 done, 0 failed, 1 recorded before, 1 input changed" in done.stderr
     assert sorted(names(folder)) == sorted(EXPECTED)
     assert len(simulator.requests) == 21
 
@@ -107,13 +108,59 @@ def test_a_budget_that_is_used_up_stops_the_run_and_more_lets_it_go_on(folder: P
 def test_a_dry_run_tells_what_it_would_take_and_leaves_all_alone(folder: Path, simulator: Simulator) -> None:
     done = bulk(folder, simulator, "--dry-run", "--rpm", "2", "-p", "max_completion_tokens=10")
     assert done.returncode == 0
-    assert "20 to send, 0 recorded before" in done.stdout
+    assert "20 to send, 0 of them changed, 0 recorded before" in done.stdout
     assert "about 10 min" in done.stdout
     assert "at most $0.0" in done.stdout
     assert sorted(path.name for path in folder.iterdir()) == ["in.jsonl"]
     done = bulk(folder, simulator, "--dry-run", "-m", "my-own")
     assert "of 20 the price isn't known" in done.stdout
     assert simulator.requests == []
+
+
+REFUSED = {  # each / stands for the folder's path
+    "INPUT and --output are the same file": "/in.jsonl -o /in.jsonl",
+    "--output and --csv are the same file": "/in.jsonl -o /out.jsonl --csv /../FOLDER/out.jsonl",
+    "--output and --ledger are the same file": "/in.jsonl -o /out.jsonl --ledger /out.jsonl",
+    "--summary: there is no directory": "/in.jsonl -o /out.jsonl --summary /none/summary.json",
+    "--output: there is no directory": "/in.jsonl -o /none/out.jsonl",
+    "-o must be a file": "/in.jsonl -o -",
+    "can't be read: No such file": "/none.jsonl -o /out.jsonl",
+    "can't be read: ": "/ -o /out.jsonl",
+    "--strict reads INPUT twice": "- -o /out.jsonl --strict",
+    "--system goes before a --prompt": "/in.jsonl -o /out.jsonl --system Briefly.",
+    "--budget '0': it is dollars, above 0": "/in.jsonl -o /out.jsonl --budget 0",
+    "--budget 'few': it is dollars": "/in.jsonl -o /out.jsonl --budget few",
+    "--prompt: a lone {": "/in.jsonl -o /out.jsonl --dry-run --prompt {",
+}
+
+
+@pytest.mark.parametrize(("said", "arguments"), REFUSED.items(), ids=list(REFUSED))
+def test_what_can_t_be_done_is_refused_before_anything_is(folder: Path, said: str, arguments: str) -> None:
+    given = [one.replace("/", f"{folder}/", 1).replace("FOLDER", folder.name) for one in arguments.split()]
+    done = run("bulk", *given, url="http://127.0.0.1:1/v1")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert [path.name for path in folder.iterdir()] == ["in.jsonl"]
+
+
+def test_a_model_without_a_price_is_never_told_to_have_cost_nothing(folder: Path, simulator: Simulator) -> None:
+    done = bulk(folder, simulator, "-m", "my-own", "--summary", str(folder / "summary.json"))
+    assert done.returncode == 0
+    assert "unpriced" in done.stderr
+    assert "$" not in done.stderr
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["usd"], summary["unpriced"]) == (None, 20)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_table_that_can_t_be_written_in_the_end_is_told_and_the_output_is_there(
+    folder: Path, simulator: Simulator
+) -> None:
+    (folder / "summary.json").symlink_to(folder / "none" / "summary.json")
+    done = bulk(folder, simulator, "--summary", str(folder / "summary.json"))
+    assert done.returncode == 1
+    assert "error: what was asked for besides" in done.stderr
+    assert sorted(names(folder)) == sorted(EXPECTED)
 
 
 # The answers to number 1 and 10 to 19 take their time: with three under way, nine come before all wait for those.
@@ -182,6 +229,46 @@ def test_ctrl_c_twice_ends_at_once_and_the_output_is_whole(folder: Path, simulat
         command.communicate()
         assert command.returncode == 130
     assert len(names(folder)) == AT_ONCE
+
+
+@posix
+def test_sigterm_ends_at_once_and_the_ledger_is_filed(folder: Path, simulator: Simulator) -> None:
+    simulator.fail_next(**STALLED)
+    with running(folder, simulator) as command:
+        command.send_signal(signal.SIGTERM)
+        command.communicate()
+        assert command.returncode == 128 + signal.SIGTERM
+    assert len(names(folder)) == AT_ONCE
+    states = [row["state"] for row in Ledger(folder / "out.jsonl.ledger").attempts()]
+    assert set(states) == {"settled"}
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_of_standard_input_that_says_nothing_more_is_stopped_all_the_same(
+    folder: Path, simulator: Simulator, number: signal.Signals
+) -> None:
+    given = ("bulk", "-", "-o", str(folder / "out.jsonl"), "--prompt", "Say {text}.")
+    with start(*given, url=simulator.url, stdin=subprocess.PIPE) as command:
+        assert command.stdin is not None
+        command.stdin.write(b'{"text": "one"}\n')
+        command.stdin.flush()
+        simulator.wait_for(1)
+        while not (folder / "out.jsonl").read_bytes():
+            assert command.poll() is None
+        command.send_signal(number)
+        assert command.wait(20) == 128 + number
+        assert command.stderr is not None
+        assert b"Fatal" not in command.stderr.read()
+        command.stdin.close()
+
+
+@posix
+def test_a_closed_standard_input_is_told(folder: Path) -> None:
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *commands.command("bulk", "-", "-o", str(folder / "out.jsonl"))]
+    done = subprocess.run(shell, env=commands.environment(), capture_output=True, timeout=60, check=False)  # noqa: S603 - our own
+    assert done.returncode == 2
+    assert b"standard input is closed; name a file" in done.stderr
 
 
 @posix

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import json
-import signal
 import sys
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from barechat.cli.besides import check_paths, write_besides
 from barechat.cli.options import DEFAULT_MODEL, model_option
 from barechat.cli.values import parameters_of
-from barechat.cli.wording import held_by
+from barechat.cli.wording import counted, held_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_MODEL", "bulk"]
 
-_STOPPED, _FAILED, _INTERRUPTED = 1, 3, 130
+_STOPPED, _FAILED = 1, 3
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _BLOCK = 1 << 20
 _GARBAGE = 20_000  # objects, until they are looked through: a seventh of a run's time went there
@@ -95,9 +93,9 @@ def bulk(strict: bool, dry_run: bool, parameters: tuple[str, ...], extras: tuple
     """Answer the requests of a file as fast as the limits allow. INPUT is JSON lines or CSV; - is standard input.
 
     It can be killed at any moment and started again: what has its line in OUTPUT isn't sent again. Ctrl-C once lets
-    what is under way come to its end; twice ends it at once.
+    what is under way come to its end; twice, or SIGTERM, ends it at once.
 
-    Exit codes: 0 every request has a reply; 1 it stopped before the end; 2 usage; 3 some failed; 130 Ctrl-C.
+    Exit codes: 0 every request has a reply; 1 it stopped before the end; 2 usage; 3 some failed; 130 Ctrl-C; 143 SIGTERM.
     """
     import asyncio  # noqa: PLC0415 - for a quick `barechat --help`
 
@@ -105,10 +103,7 @@ def bulk(strict: bool, dry_run: bool, parameters: tuple[str, ...], extras: tuple
     from barechat.errors import BarechatError, ParameterError  # noqa: PLC0415
 
     job = _Job(parameters=parameters_of(parameters, "-p"), extra=parameters_of(extras, "-x"), **asked)
-    if job.source != "-" and not Path(job.source).exists():
-        raise click.UsageError(f"there is no file {job.source!r}.")
-    if strict and job.source == "-":
-        raise click.UsageError("--strict reads INPUT twice, which standard input can't be; save it to a file.")
+    _check(job, is_strict=strict)
     _, notes = standard()
     try:
         if dry_run:
@@ -122,6 +117,26 @@ def bulk(strict: bool, dry_run: bool, parameters: tuple[str, ...], extras: tuple
     except BarechatError as error:
         notes.error(str(error))
         return _STOPPED
+
+
+def _check(job: _Job, *, is_strict: bool) -> None:
+    """Refuse what can't be done, before anything is."""
+    if job.source == "-" and is_strict:
+        raise click.UsageError("--strict reads INPUT twice, which standard input can't be; save it to a file.")
+    if job.source == "-" and sys.stdin is None:
+        raise click.UsageError("standard input is closed; name a file.")
+    if str(job.output) == "-":
+        raise click.UsageError("-o must be a file, from which a run can go on.")
+    if job.system is not None and job.prompt is None:
+        raise click.UsageError("--system goes before a --prompt; requests bring their own messages.")
+    source = None if job.source == "-" else Path(job.source)
+    if source is not None:
+        try:
+            source.open("rb").close()
+        except OSError as error:
+            raise click.UsageError(f"{job.source!r} can't be read: {error.strerror or error}.") from error
+    besides = {"--text-only": job.text_only, "--csv": job.table, "--summary": job.summary}
+    check_paths({"INPUT": source, "--output": job.output, "--ledger": _ledger_path(job), **besides})
 
 
 @contextlib.contextmanager
@@ -154,7 +169,10 @@ def _opened(job: _Job, client: AsyncClient, *, is_dry: bool = False) -> Iterator
 
 
 def _input(job: _Job) -> contextlib.AbstractContextManager[IO[bytes]]:
-    return contextlib.nullcontext(sys.stdin.buffer) if job.source == "-" else Path(job.source).open("rb")
+    if job.source != "-":
+        return Path(job.source).open("rb")
+    # Neither closed nor Python's own: a thread may still wait for it, and has it locked, when the program ends.
+    return contextlib.nullcontext(open(sys.stdin.fileno(), "rb", closefd=False))
 
 
 def _tags(job: _Job) -> dict[str, str]:
@@ -167,19 +185,23 @@ def _made_client(job: _Job, ledger: Ledger | None = None, budget: Budget | None 
     return AsyncClient(None, job.base_url, ledger=ledger, budget=budget)
 
 
+def _ledger_path(job: _Job) -> Path:
+    return job.ledger or job.output.with_name(f"{job.output.name}.ledger")
+
+
 def _ledger(job: _Job) -> tuple[Ledger, Budget | None]:
     """Return the ledger, and the budget of this output in it, whose amount is what was asked for now."""
-    from barechat.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from barechat.errors import ConfigurationError  # noqa: PLC0415 - as above
+    from barechat.ledger.ledger import Ledger  # noqa: PLC0415
     from barechat.money.budget import Budget  # noqa: PLC0415
 
-    ledger = Ledger(job.ledger or job.output.with_name(f"{job.output.name}.ledger"))
     if job.budget is None:
-        return ledger, None
+        return Ledger(_ledger_path(job)), None
     try:
-        amount = Decimal(job.budget.removeprefix("$"))
-    except InvalidOperation:
-        raise click.UsageError(f"--budget {job.budget!r}: it is dollars, as in 20 or 0.50.") from None
-    budget = Budget(amount, tag=f"bulk={_tags(job)['bulk']}")
+        budget = Budget(job.budget.removeprefix("$"), tag=f"bulk={_tags(job)['bulk']}")
+    except ConfigurationError as error:
+        raise click.UsageError(f"--budget {job.budget!r}: it is dollars, above 0, as in 20 or 0.50.") from error
+    ledger = Ledger(_ledger_path(job))
     ledger.set_budget(budget)
     ledger.drop_budget(budget.per, budget.tag)  # it is this command's alone
     return ledger, budget
@@ -215,7 +237,7 @@ async def _foresee(job: _Job, notes: Notes) -> int:
             else:
                 outlook.add(item)
         before, changed = run.progress.before, run.progress.changed
-    click.echo(f"{outlook.requests:,} to send, {before:,} recorded before, {changed:,} of them changed, {bad:,} bad")
+    click.echo(f"{outlook.requests:,} to send, {changed:,} of them changed, {before:,} recorded before, {bad:,} bad")
     about, most = dollars(outlook.expected_pd), dollars(outlook.bound_pd)
     click.echo(f"cost: about {about} (replies of {REPLY_TOKENS} tokens), at most {most}")
     if outlook.unpriced or outlook.unbounded:
@@ -244,52 +266,41 @@ async def _perform(job: _Job, notes: Notes) -> int:
         with _opened(job, client) as run:
             watch = Watch(run, notes, await asyncio.to_thread(_count_lines, job), is_quiet=job.quiet)
             code = await _run(run, watch, notes)
-            if code == _STOPPED:
+            if run.progress.stopped is not None:
                 await _tell_rest(run, client, notes)
-    _end(job, run, watch, notes, code)
-    return code
+    return _end(job, run, watch, notes, code)
 
 
 async def _run(run: AsyncBulkRun, watch: Watch, notes: Notes) -> int:
     """Run to the end, or to whatever stops it; return the exit code."""
     import asyncio  # noqa: PLC0415 - for a quick `barechat --help`
 
-    from barechat.errors import BarechatError, ParameterError  # noqa: PLC0415 - as above
-
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-    interrupts = 0
-
-    def stop() -> None:
-        run.stop()
-        notes.line("finishing what is under way; Ctrl-C once more ends it at once", "yellow")
-
-    def interrupt(*_: object) -> None:
-        nonlocal interrupts
-        interrupts += 1
-        loop.call_soon_threadsafe(stop if interrupts == 1 else task.cancel)  # type: ignore[union-attr]  # it runs in one
+    from barechat.cli.stopping import Stopping  # noqa: PLC0415 - as above
+    from barechat.errors import BarechatError, ParameterError  # noqa: PLC0415
 
     async def tick() -> None:
         while True:
             await asyncio.sleep(watch.every_s)
             watch.show()
 
-    before, ticking = signal.signal(signal.SIGINT, interrupt), asyncio.create_task(tick())
-    try:
-        async for result in run:
-            if isinstance(result.error, ParameterError):
-                notes.line(f"line {result.line}: {result.error}", "red")
-    except BarechatError as error:
-        watch.end()
-        notes.error(str(error))
-        return _STOPPED
-    except asyncio.CancelledError:
-        return _INTERRUPTED
-    finally:
-        ticking.cancel()
-        watch.end()
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        return _INTERRUPTED
+    ticking = asyncio.create_task(tick())
+    with Stopping(run, notes) as stopping:
+        try:
+            async for result in run:
+                if isinstance(result.error, ParameterError):
+                    notes.line(f"line {result.line}: {result.error}", "red")
+        except BarechatError as error:
+            watch.end()
+            notes.error(str(error))
+            return _STOPPED
+        except asyncio.CancelledError:
+            if stopping.code is None:
+                raise  # somebody else's
+        finally:
+            ticking.cancel()
+            watch.end()
+    if stopping.code is not None:
+        return stopping.code
     return _FAILED if run.progress.failed or run.progress.bad else 0
 
 
@@ -312,36 +323,27 @@ async def _tell_rest(run: AsyncBulkRun, client: AsyncClient, notes: Notes) -> No
     )
 
 
-def _end(job: _Job, run: AsyncBulkRun, watch: Watch, notes: Notes, code: int) -> None:
-    """Write what was asked for besides the output, and tell how it ended."""
-    from barechat.bulk.export import write_table, write_texts  # noqa: PLC0415 - as above
-    from barechat.records import dollars  # noqa: PLC0415
+def _end(job: _Job, run: AsyncBulkRun, watch: Watch, notes: Notes, code: int) -> int:
+    """Write what was asked for besides the output, and tell how it ended; return the exit code."""
+    from barechat.cli.watching import spent  # noqa: PLC0415 - as above
 
     progress = run.progress
-    if job.text_only is not None:
-        write_texts(job.output, job.text_only)
-    if job.table is not None:
-        write_table(job.output, job.table)
-    usd = Decimal(progress.picodollars).scaleb(-12)
-    summary = {
-        "exit_code": code,
-        "seconds": round(watch.seconds, 3),
-        **{name: value for name, value in vars(progress).items() if name not in {"picodollars", "stopped"}},
-        "usd": f"{usd:f}",
-        "stopped": None if progress.stopped is None else str(progress.stopped),
-    }
-    if job.summary is not None:
-        job.summary.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    try:
+        write_besides(job.output, progress, watch.seconds, code, job.text_only, job.table, job.summary)
+    except OSError as error:
+        notes.error(f"what was asked for besides {job.output} can't be written: {error.strerror or error}")
+        code = code or _STOPPED
     if not job.quiet:
-        changed = f", {progress.changed:,} inputs changed" if progress.changed else ""
-        bad = f", {progress.bad:,} bad lines" if progress.bad else ""
+        changed = f", {counted(progress.changed, 'input')} changed" if progress.changed else ""
+        bad = f", {counted(progress.bad, 'bad line')}" if progress.bad else ""
         notes.line(
             f"{progress.done:,} done, {progress.failed:,} failed{bad}, "
             f"{progress.before:,} recorded before{changed}"
             f"{notes.dot}{progress.prompt_tokens:,} + {progress.completion_tokens:,} tokens"
-            f"{notes.dot}{dollars(progress.picodollars)}{notes.dot}{watch.seconds:.1f} s",
+            f"{notes.dot}{spent(progress)}{notes.dot}{watch.seconds:.1f} s",
             "dim",
         )
+    return code
 
 
 def _count_lines(job: _Job) -> int | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from barechat.records import PICODOLLARS_PER_DOLLAR
+from barechat.cli.wording import counted
+from barechat.records import PICODOLLARS_PER_DOLLAR, dollars
 
 if TYPE_CHECKING:
     from rich.console import Group
     from rich.live import Live
 
+    from barechat.bulk.progress import Progress
     from barechat.bulk.run import AsyncBulkRun
     from barechat.cli.terminal import Notes
 
@@ -68,7 +70,7 @@ class Watch:
     def _money(self) -> str:
         progress = self._run.progress
         spent = progress.picodollars / PICODOLLARS_PER_DOLLAR
-        if progress.unpriced and not progress.picodollars:
+        if progress.is_unpriced:
             return "unpriced"
         if self._total is None or not progress.ended:
             return f"${spent:.4f}"
@@ -97,6 +99,14 @@ class Watch:
         progress = self._run.progress
         ended = progress.ended + progress.before + progress.bad
         return Group(ProgressBar(self._total or None, ended, pulse=self._total is None), Text(self.line()))
+
+
+def spent(progress: Progress) -> str:
+    """Write what a run has cost: "$0.0123", "$0.0123 and 5 unpriced attempts", "unpriced"."""
+    if progress.is_unpriced:
+        return "unpriced"
+    unpriced = f" and {counted(progress.unpriced, 'unpriced attempt')}" if progress.unpriced else ""
+    return dollars(progress.picodollars) + unpriced
 
 
 def duration(seconds: float) -> str:
