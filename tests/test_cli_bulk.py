@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -275,7 +276,10 @@ def test_a_closed_standard_input_is_told(folder: Path) -> None:
 def test_a_terminal_shows_a_bar(folder: Path, simulator: Simulator) -> None:
     simulator.fail_next(**STALLED, stall_s=0.4)
     given = (str(folder / "in.jsonl"), "-o", str(folder / "out.jsonl"), "--prompt", "Say {text}.")
-    shown, code = on_a_terminal("bulk", *given, url=simulator.url)
-    assert code == 0
+    with (folder / "in.jsonl").open("a") as file:
+        file.write('{"no": "text"}\n')
+    shown, code = on_a_terminal("bulk", *given, "--concurrency", "3", url=simulator.url)
+    assert code == 3
     assert "━" in shown
-    assert "20 done, 0 failed" in shown
+    assert "20 done, 0 failed, 1 bad line" in shown
+    assert re.search(r"━.*\x1b\[2K[^━]*line 21: there is no 'text'", shown, re.DOTALL)  # in place of the bar

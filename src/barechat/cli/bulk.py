@@ -284,11 +284,11 @@ async def _run(run: AsyncBulkRun, watch: Watch, notes: Notes) -> int:
             watch.show()
 
     ticking = asyncio.create_task(tick())
-    with Stopping(run, notes) as stopping:
+    with Stopping(run, watch) as stopping:
         try:
             async for result in run:
                 if isinstance(result.error, ParameterError):
-                    notes.line(f"line {result.line}: {result.error}", "red")
+                    watch.note(f"line {result.line}: {result.error}", "red")
         except BarechatError as error:
             watch.end()
             notes.error(str(error))

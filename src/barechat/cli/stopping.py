@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from barechat.bulk.run import AsyncBulkRun
-    from barechat.cli.terminal import Notes
+    from barechat.cli.watching import Watch
 
 _KILLED = 128  # and the signal's number: the shells' own convention
 
@@ -19,9 +19,9 @@ class Stopping:
     code: the exit code of what has been heard; None if nothing has.
     """
 
-    def __init__(self, run: AsyncBulkRun, notes: Notes) -> None:
+    def __init__(self, run: AsyncBulkRun, watch: Watch) -> None:
         self.code: int | None = None
-        self._run, self._notes = run, notes
+        self._run, self._watch = run, watch
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -42,4 +42,4 @@ class Stopping:
 
     def _stop(self) -> None:
         self._run.stop()
-        self._notes.line("finishing what is under way; Ctrl-C once more ends it at once", "yellow")
+        self._watch.note("finishing what is under way; Ctrl-C once more ends it at once", "yellow")

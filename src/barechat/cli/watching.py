@@ -51,6 +51,11 @@ class Watch:
         if live is not None:
             live.stop()
 
+    def note(self, text: str, style: str) -> None:
+        """Write a line that stays; the bar comes back below it."""
+        self.end()
+        self._notes.line(text, style)
+
     def line(self) -> str:
         """Return how far the run is, in a line."""
         progress, limiter = self._run.progress, self._run.runner.limiter
