@@ -69,7 +69,8 @@ TOUCHES: dict[str, set[str]] = {
     "settings": {"os", "urllib.request"},  # environment variables
     "drive": {"asyncio", "os", "threading"},  # so that another thread, task or process may close what one reads
     "client": {"os", "random", "threading", "time"},  # the clocks, noise, ids and waits that it hands on
-    "async_client": {"asyncio", "os"},  # its sleep; a path's type
+    "async_client": {"asyncio"},  # its sleep
+    "options": {"os"},  # a path's type
     "files": {"pathlib"},  # what is sent along with a message
     "conversation": {"pathlib", "threading"},  # a lock, so that turns that end together are both kept; its file's name
     "session_file": {"fcntl", "msvcrt", "os", "pathlib", "sys"},  # a conversation's file, and who may write it

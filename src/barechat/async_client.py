@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
@@ -12,7 +11,7 @@ from barechat.client import SENSES, BaseClient
 from barechat.drive import AsyncDrive
 from barechat.errors import ConfigurationError, ParameterError
 from barechat.exchange import exchange
-from barechat.options import CallOptions, RunOptions
+from barechat.options import BulkOptions, CallOptions, RunOptions
 from barechat.parameters import Parameters
 from barechat.receipt import Call, Receipt
 from barechat.records import Delta, Parsed, Reply, Run, ToolCall
@@ -139,37 +138,12 @@ class AsyncClient(BaseClient):
         requests: Iterable[Any] | AsyncIterable[Any],
         *,
         model: str | None = None,
-        output: str | os.PathLike[str] | None = None,
-        ordered: bool = False,
-        retry_failed: bool = False,
-        rpm: float | None = None,
-        tpm: float | None = None,
-        concurrency: int | None = None,
-        timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
-        tags: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        extra: Mapping[str, Any] | None = None,
-        **parameters: Unpack[Parameters],
+        **options: Unpack[BulkOptions],
     ) -> AsyncBulkRun:
         """Same as Client.bulk, for `async with` and `async for`."""
-        from barechat.bulk.run import AsyncBulkRun, Plan  # noqa: PLC0415 - few need it, and it stands above this file
+        from barechat.bulk.run import AsyncBulkRun, planned  # noqa: PLC0415 - few need it, and it stands above this file
 
-        plan = Plan(
-            requests=requests,
-            output=output,
-            ordered=ordered,
-            retry_failed=retry_failed,
-            rpm=rpm,
-            tpm=tpm,
-            concurrency=concurrency,
-            timeouts=timeouts,
-            retry=retry,
-            tags=tags,
-            headers=headers,
-            parameters=self._defaults(model, parameters, extra, headers),
-        )
-        return AsyncBulkRun(self, plan)
+        return AsyncBulkRun(self, planned(self, requests, model, options))
 
     async def close(self) -> None:
         """Same as Client.close, awaited. It ends the calls and closes the connections of the running event loop."""

@@ -23,7 +23,7 @@ from barechat.money.bound import FRAMING_TOKENS
 from barechat.money.budget import Budget
 from barechat.money.meter import CostTracker
 from barechat.money.prices import Prices
-from barechat.options import CallOptions, RunOptions
+from barechat.options import BulkOptions, CallOptions, RunOptions
 from barechat.parameters import Parameters, check, check_kinds, check_tags, shown
 from barechat.receipt import Call, Origin, Receipt
 from barechat.records import Delta, Parsed, Reply, Run, ToolCall
@@ -452,55 +452,30 @@ class Client(BaseClient):
         requests: Iterable[Any] | AsyncIterable[Any],
         *,
         model: str | None = None,
-        output: str | os.PathLike[str] | None = None,
-        ordered: bool = False,
-        retry_failed: bool = False,
-        rpm: float | None = None,
-        tpm: float | None = None,
-        concurrency: int | None = None,
-        timeouts: Timeouts | None = None,
-        retry: RetryPolicy | None = None,
-        tags: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None,
-        extra: Mapping[str, Any] | None = None,
-        **parameters: Unpack[Parameters],
+        **options: Unpack[BulkOptions],
     ) -> BulkRun:
         """Answer many requests as fast as the limits allow; iterate over what this returns for their results.
 
         requests: any iterable, read as it is needed, of strings (a user message each), lists of messages, dicts as
             `call` takes them, or dicts of the Batch API (`custom_id`, `body`). Names are "line-1", … by default. An
             iterable that takes its time should be an async one.
-        model, extra, parameters: for the requests that don't bring their own.
+        model: for the requests that don't bring their own; so are the parameters among the options, and `extra`.
         output: a JSONL file that gets a line for each request as it ends. What has a line there, under the same name
             and with the same body, is not sent again, nor among the results: so a run that was killed goes on.
-        ordered: whether the output's lines are put into the requests' order at the end.
-        retry_failed: whether what has an error there is sent again.
+        ordered: True to have the output's lines put into the requests' order at the end.
+        retry_failed: True to send again what has an error there.
         rpm, tpm, concurrency: ceilings for requests and tokens a minute, and for requests under way; below them the
             run follows what the server says of its limits, and how it bears up.
-        retry: by default up to eight tries.
+        options: these, and what `chat` takes, for every request. `retry` is by default up to eight tries.
 
         Raises:
             ParameterError, ConfigurationError: refused before anything was sent. While iterating, what ends a run
             before its requests do, once those under way have ended: BudgetExceeded, AuthenticationFailed,
             QuotaExhausted, ConfigurationError. All else is the `error` of a result.
         """
-        from barechat.bulk.run import Plan, blocking_run  # noqa: PLC0415 - few need it, and it stands above this file
+        from barechat.bulk.run import blocking_run, planned  # noqa: PLC0415 - few need it, and it stands above this file
 
-        plan = Plan(
-            requests=requests,
-            output=output,
-            ordered=ordered,
-            retry_failed=retry_failed,
-            rpm=rpm,
-            tpm=tpm,
-            concurrency=concurrency,
-            timeouts=timeouts,
-            retry=retry,
-            tags=tags,
-            headers=headers,
-            parameters=self._defaults(model, parameters, extra, headers),
-        )
-        return blocking_run(self, plan)
+        return blocking_run(self, planned(self, requests, model, options))
 
     def close(self) -> None:
         """End the calls that are running, as closing their streams would, and close all connections.

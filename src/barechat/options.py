@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping  # noqa: TC003 - whoever takes the options can have their types resolved
+import os  # noqa: TC003 - whoever takes the options can have their types resolved
+from collections.abc import Mapping  # noqa: TC003 - likewise
 from typing import Any
 
 from barechat.parameters import Parameters, ParametersBesideTools
@@ -22,3 +23,14 @@ class RunOptions(ParametersBesideTools, total=False):
 
 class CallOptions(RunOptions, Parameters, total=False):
     """What `Client.chat` takes besides messages and model."""
+
+
+class BulkOptions(CallOptions, total=False):
+    """What `Client.bulk` takes besides requests and model."""
+
+    output: str | os.PathLike[str] | None
+    ordered: bool
+    retry_failed: bool
+    rpm: float | None
+    tpm: float | None
+    concurrency: int | None

@@ -8,7 +8,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from barechat.bulk.progress import Progress
     from barechat.bulk.results import BulkResult
     from barechat.bulk.source import Item
-    from barechat.client import Client
+    from barechat.client import BaseClient, Client
     from barechat.settings import Timeouts
     from barechat.wire.retry import RetryPolicy
 
@@ -277,6 +277,21 @@ class BulkRun:
             await self._run.close()
         finally:
             await self._client.close()
+
+
+_OWN_OPTIONS = {*(one.name for one in fields(Plan)), "extra"} - {"requests", "is_dry", "parameters"}
+
+
+def planned(client: BaseClient, requests: Any, model: str | None, options: Mapping[str, Any]) -> Plan:
+    """Return what a client's `bulk` was asked for: its own options and policies, and all else parameters of the API.
+
+    Raises:
+        ParameterError: one of them can't be used.
+    """
+    own = {name: value for name, value in options.items() if name in _OWN_OPTIONS}
+    parameters = {name: value for name, value in options.items() if name not in _OWN_OPTIONS}
+    defaults = client._defaults(model, parameters, own.pop("extra", None), own.get("headers"))  # noqa: SLF001 - its method
+    return Plan(requests=requests, parameters=defaults, **own)
 
 
 def _items(plan: Plan) -> Iterator[Item] | AsyncIterator[Item]:

@@ -95,7 +95,8 @@ def bulk(strict: bool, dry_run: bool, parameters: tuple[str, ...], extras: tuple
     It can be killed at any moment and started again: what has its line in OUTPUT isn't sent again. Ctrl-C once lets
     what is under way come to its end; twice, or SIGTERM, ends it at once.
 
-    Exit codes: 0 every request has a reply; 1 it stopped before the end; 2 usage; 3 some failed; 130 Ctrl-C; 143 SIGTERM.
+    Exit codes: 0 every request has a reply; 1 it stopped before the end; 2 usage; 3 some failed; 130 Ctrl-C; 143
+    SIGTERM.
     """
     import asyncio  # noqa: PLC0415 - for a quick `barechat --help`
 
