@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from barechat.cli.bars import bar, pen_for
+from barechat.cli.forms import format_option
 from barechat.cli.ledgers import ledger_option, opened
 from barechat.cli.moments import since_option, told
 from barechat.cli.tables import GAP, WIDTH, aligned, by_point, columns_of, fitted, one_line
@@ -38,14 +39,7 @@ _NAMELESS = {"tag": "no tag", "session": "no session"}
     help="What to tell apart; days are UTC's.",
 )
 @since_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json", "csv"]),
-    default="table",
-    show_default=True,
-    help="For reading, or for a program.",
-)
+@format_option("table", "json", "csv")
 @ledger_option
 def cost(by: By, since: datetime | None, form: str, path: str | None) -> int:
     """Tell what has been spent, and how sure that is.

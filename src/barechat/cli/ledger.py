@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from barechat.cli.forms import format_option
 from barechat.cli.ledgers import confirmed, ledger_option, opened
 from barechat.cli.moments import read_moment, since_option, told
 from barechat.cli.tables import GAP, WIDTH, aligned, by_point, columns_of, fitted, one_line
@@ -52,14 +53,7 @@ def check(path: str | None) -> int:
 
 @ledger.command()
 @since_option
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["jsonl", "csv"]),
-    default="jsonl",
-    show_default=True,
-    help="An object, or a row, for each attempt.",
-)
+@format_option("jsonl", "csv", text="An object, or a row, for each attempt.")
 @ledger_option
 def export(since: datetime | None, form: str, path: str | None) -> int:
     """Print every attempt as it was filed."""

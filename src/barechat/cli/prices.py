@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from barechat.cli.forms import format_option
 from barechat.cli.wording import per_million
 
 if TYPE_CHECKING:
@@ -26,14 +27,7 @@ _WIDTH = 7  # of a figure: with the longest name, a line is 80 wide
 @click.command()
 @click.argument("model", required=False)
 @click.option("--on", "day", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="The day (UTC), by default today.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="For reading, or for a program.",
-)
+@format_option("table", "json")
 def prices(model: str | None, day: datetime | None, form: str) -> int:
     """List what models cost, in dollars per million tokens.
 
