@@ -22,7 +22,7 @@ MODULES: Final = {
     "requests": "requests",
     "litellm": "litellm",
 }
-_BLOCKING_ONLY: Final = {"requests"}
+BLOCKING_ONLY: Final = {"requests"}
 _OWN: Final = {"socket", BASE, "barechat"}
 _KIB: Final = 1024
 
@@ -72,7 +72,7 @@ Found = dict[str, dict[str, list[dict[str, Any]]]]
 
 def chosen(case: Case, only: Sequence[str]) -> list[str]:
     """Return who is put under a load: its candidates, or those that are asked for; without those not installed."""
-    asked = [name for name in MODULES if name in only and not (case.is_async and name in _BLOCKING_ONLY)]
+    asked = [name for name in MODULES if name in only and not (case.is_async and name in BLOCKING_ONLY)]
     return installed(asked if only else case.candidates)
 
 
