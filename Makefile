@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 AIMOCK_VERSION := 1.43.0
 AIMOCK := $(VENV)/aimock-$(AIMOCK_VERSION)/node_modules
 
-.PHONY: demo test interop soak fuzz lint format docs bench bench-bulk lock clean
+.PHONY: demo test interop soak fuzz lint format docs bench bench-profiles bench-bulk lock clean
 
 demo: $(STAMP)  ## show every main job against a simulator on this machine: no key, no network
 	$(BIN)/barechat demo
@@ -46,8 +46,11 @@ docs: $(STAMP)  ## write docs/prices.md, scenarios.md, faults.md, speed.md and s
 	$(BIN)/python tests/chat_screens.py
 	$(BIN)/python tests/speed_page.py
 
-bench: $(STAMP)  ## how fast it is on this machine, into bench/results/
+bench: $(STAMP)  ## how fast it is on this machine, beside other clients, into bench/results/: less than 20 minutes
 	$(BIN)/python -m bench
+
+bench-profiles: $(STAMP)  ## what the time of a call and of a token goes to, in instructions (with valgrind): some minutes
+	$(BIN)/python -m bench.profiles
 
 bench-bulk: $(STAMP)  ## how close a bulk run keeps to a server's limits, beside what most scripts do: ten minutes and more
 	$(BIN)/python -m bench bulk

@@ -16,7 +16,7 @@ _MANY: Final = ("socket", "bare", "barechat", "openai")  # httpx takes half a mi
 _OVER_TLS: Final = ("bare", "barechat", "openai")
 _GROWING: Final = ("bare", "barechat")
 _TOKENS: Final = 50  # of a stream among many
-_EVERY_MS: Final = 400  # so that no client is too busy to read each token alone
+_EVERY_MS: Final = 500  # so that no client is too busy to read each token alone
 _LONG: Final = 1000  # tokens of a stream alone
 
 
@@ -35,7 +35,7 @@ def _call(*, tls: bool = False) -> Case:
     )
 
 
-def _stream(how: str, answer: str, *, tls: bool = False, streams: int, warm_up: int) -> Case:
+def _stream(how: str, answer: str, *, tls: bool = False, streams: int, slow: int, warm_up: int) -> Case:
     return Case(
         name=f"a blocking stream of {_LONG:,} tokens, {how}" + ", over TLS" * tls,
         unit="token",
@@ -46,6 +46,7 @@ def _stream(how: str, answer: str, *, tls: bool = False, streams: int, warm_up: 
         tokens=_LONG,
         warm_up=warm_up,
         count=streams,
+        slower={"openai": (1, slow)},
     )
 
 
@@ -111,14 +112,14 @@ def _rolling(
 CASES: Final[dict[str, list[Case]]] = {
     "call": [_call()],
     "stream": [
-        _stream("burst", f"burst-{_LONG}", streams=10, warm_up=2),
-        _stream("paced", f"paced-{_LONG}-1", streams=1, warm_up=1),
+        _stream("burst", f"burst-{_LONG}", streams=40, slow=10, warm_up=2),
+        _stream("paced", f"paced-{_LONG}-1", streams=1, slow=1, warm_up=1),
     ],
     "calls": [_calls(1, 2000, 500, _ASYNC), _calls(100, 5000, 500, _ASYNC), _calls(1000, 8000, 2000, _MANY)],
     "streams": [_burst(1000), _paced(_MANY)],
     "tls": [
         _call(tls=True),
-        _stream("burst", f"burst-{_LONG}", tls=True, streams=10, warm_up=2),
+        _stream("burst", f"burst-{_LONG}", tls=True, streams=40, slow=10, warm_up=2),
         _calls(100, 5000, 500, _OVER_TLS, tls=True),
         _paced(_OVER_TLS, tls=True),
     ],

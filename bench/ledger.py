@@ -23,7 +23,7 @@ _MODEL: Final = "gpt-4o-mini"
 _MANY: Final = 1000
 _CALLS: Final = {1: 1000, _MANY: 8000}  # by how many are in flight
 _PROCESSES: Final = 8
-_SETTLED: Final = 24_000
+_SETTLED: Final = 16_000
 _BUDGET: Final = Budget("1000000")
 _HOW: Final = {"alone": (False, False), "ledger": (True, False), "ledger and budget": (True, True)}
 _PATIENT: Final = Timeouts(connect_s=60, total_s=600)
@@ -87,7 +87,7 @@ async def _asynchronous(url: str, options: dict[str, Any], in_flight: int) -> fl
 
 
 def _waits() -> Iterator[tuple[tuple[str, str], float]]:
-    for in_flight, count in ((1, 500), (_MANY, 20_000)):
+    for in_flight, count in ((1, 500), (_MANY, 12_000)):
         with _ledger() as ledger:
             waited_s = asyncio.run(_settle(ledger, in_flight, count))
         percentiles = statistics.quantiles(waited_s, n=100)

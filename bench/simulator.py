@@ -10,7 +10,7 @@ from bench.results import Row, row
 from bench.server import serve
 
 _WARM_UP_S: Final = 1.0
-_RUN_S: Final = 3.0
+_RUN_S: Final = 2.0
 _TOKENS: Final = 1000
 _ROLE_AND_REASON: Final = 2
 _LOADS: Final = {
