@@ -58,7 +58,13 @@ def test_every_row_has_its_figures_and_a_sentence() -> None:
         assert f"*: {line.meaning(figures)}" in page
     assert [title for title in SECTIONS if f"## {title}\n" not in page] == []
     assert page.count("| 100 | 120 | 1,150 | 1.20 (1.10 to 1.30) | ≤ 1.35 × bare: holds |") == len(LINES)
-    assert "at most 20% of its core" in page
+    assert "at most 20% of its core, so it was never what a client waited for" in page
+
+
+def test_a_server_that_was_the_limit_is_told() -> None:
+    results = {"calls": measured("calls")}
+    results["calls"]["rows"][0]["server_share"] = 0.97
+    assert "at most 97% of its core, so it was what some clients waited for" in speed_page.make_page(results)
 
 
 def test_a_promise_that_is_not_kept_is_told_in_both_places() -> None:
