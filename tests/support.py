@@ -257,6 +257,10 @@ def head(*lines: str, status: str = "200 OK", kind: str = "application/json") ->
     return "\r\n".join([f"HTTP/1.1 {status}", f"Content-Type: {kind}", *lines, "", ""]).encode()
 
 
+def whole_answer(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
+    return head(f"Content-Length: {len(body)}", *lines, status=status) + body
+
+
 def chunked(pieces: Sequence[bytes]) -> list[bytes]:
     """Return the pieces as an HTTP/1.1 chunked body, a piece a chunk."""
     return [*(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece), b"0\r\n\r\n"]

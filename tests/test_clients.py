@@ -44,7 +44,7 @@ from barechat import (
     TooLarge,
 )
 from barechat.settings import Caps
-from support import DONE, EXACT_PD, KEY, MODEL, ONCE, STREAM, USAGE, chunked, head, piece, whole_body
+from support import DONE, EXACT_PD, KEY, MODEL, ONCE, STREAM, USAGE, chunked, head, piece, whole_answer, whole_body
 
 if TYPE_CHECKING:
     from barechat import Attempt, Reply
@@ -65,10 +65,6 @@ def read(caller: Caller, **options: Any) -> tuple[str, Reply]:
     with caller.stream(**options) as stream:
         text = "".join(stream)
         return text, stream.reply
-
-
-def whole_answer(body: bytes, *lines: str, status: str = "200 OK") -> bytes:
-    return head(f"Content-Length: {len(body)}", *lines, status=status) + body
 
 
 # Answers

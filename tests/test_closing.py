@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -195,6 +196,30 @@ async def anext_of(stream: Any) -> Any:
 async def rest_of(stream: Any) -> None:
     async for _ in stream:
         pass
+
+
+def test_an_answer_that_comes_when_another_thread_has_closed_the_call_is_closed_too() -> None:
+    loop = Loop("blocking", [])
+    closed: list[str] = []
+
+    class Late:
+        status, headers = 200, {}
+
+        def close(self) -> None:
+            closed.append("answer")
+
+    def send(step: Send, _: Any) -> Any:
+        closer = threading.Thread(target=loop.drive.close)
+        closer.start()
+        closer.join()
+        return Late()
+
+    def story() -> Any:
+        yield Send("", {}, b"", None, None)
+
+    loop.drive._story, loop.drive._send = story(), send
+    assert loop.next() is None
+    assert closed == ["answer"]
 
 
 def test_whoever_waits_is_woken_whether_the_call_is_closed_before_or_after() -> None:

@@ -25,12 +25,13 @@ from barechat import (
     ProtocolBroken,
     StreamTruncated,
     Timeouts,
+    TooLarge,
 )
 from barechat.steps import Deadline, Send
 from barechat.transport.asynchronous import AsyncTransport
 from barechat.transport.handler import _timeout
 from framings import BROKEN, CUT, EVERY_FRAMING, HEADLESS, NOT_HTTP, TEXT, framed, self_signed
-from support import KEY, MODEL, ONCE, AsyncCaller, ByteServer, Sent, chunked, head, piece, whole_body
+from support import KEY, MODEL, ONCE, AsyncCaller, ByteServer, Sent, chunked, head, piece, whole_answer, whole_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,6 +114,40 @@ def test_a_connection_is_used_again_and_a_broken_one_never(caller: AsyncCaller, 
         caller.chat()
     caller.chat()
     assert [request.connection for request in byte_server.requests] == [1, 1, 1, 2]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_over_which_half_a_request_is_to_leave_is_not_used_again(
+    scheme: str, connected: Callable[..., AsyncCaller], tmp_path: Path
+) -> None:
+    # A blocking client is still sending then, and waits for the server to read or to hang up.
+    refusal = b"HTTP/1.1 413 Too Large\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    answers = [refusal, whole_answer(whole_body("Short"))]
+    tls = self_signed(tmp_path) if scheme == "https" else None
+    held: list[socket.socket] = []
+
+    def serve() -> None:  # each connection is answered once, after its request's head
+        for answer in answers:
+            sock, _ = listener.accept()
+            if tls is not None:
+                sock = tls.wrap_socket(sock, server_side=True)
+            held.append(sock)
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += sock.recv(4096)
+            sock.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        trust = {} if tls is None else {"verify": str(tmp_path / "certificate.pem")}
+        caller = connected(f"{scheme}://127.0.0.1:{listener.getsockname()[1]}/v1", **trust)
+        with pytest.raises(TooLarge):
+            caller.chat("wave " * 4_000_000)
+        assert caller.chat("Hi").text == "Short"
+        server.join()
+        for sock in held:
+            sock.close()
 
 
 def test_a_stream_whose_body_s_end_never_comes_is_whole_at_done(caller: AsyncCaller, byte_server: ByteServer) -> None:

@@ -273,7 +273,7 @@ class BaseClient:
             prices=self._prices,
             caps=self._caps,
             tags=all_tags,
-            budgets=tuple(budget for budget in self._budgets if budget.covers(all_tags)),
+            budgets=tuple([budget for budget in self._budgets if budget.covers(all_tags)]),
             is_filed=self._ledger is not None,
             is_filed_first=is_filed_first and self._ledger is not None,
         )

@@ -174,6 +174,7 @@ class _Drive:
     def _end(self) -> None:
         """End the call, from wherever it stands. If it is interrupted itself, the next try goes on from there."""
         if self._has_ended:
+            self._leave()  # an answer that came just when another thread had ended the call
             return
         if inspect.getgeneratorstate(self._story) == inspect.GEN_RUNNING:
             return  # a signal's handler closes the call in the middle of a step, whose loop will see to it

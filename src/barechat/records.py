@@ -124,32 +124,36 @@ FREE = Cost(picodollars=0, certainty="exact")
 UNPRICED = Cost(picodollars=None, certainty="unpriced")
 
 
+Count = Annotated[int, msgspec.Meta(ge=0, lt=10**18)]
+"""A number of tokens: none is longer."""
+
+
 class PromptTokensDetails(Record, frozen=True, kw_only=True):
     """How the prompt's tokens divide; 0 where the server doesn't say."""
 
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-    audio_tokens: int = 0
-    image_tokens: int = 0
-    text_tokens: int = 0
+    cached_tokens: Count = 0
+    cache_write_tokens: Count = 0
+    audio_tokens: Count = 0
+    image_tokens: Count = 0
+    text_tokens: Count = 0
 
 
 class CompletionTokensDetails(Record, frozen=True, kw_only=True):
     """How the reply's tokens divide (all are inside completion_tokens); 0 where the server doesn't say."""
 
-    reasoning_tokens: int = 0
-    audio_tokens: int = 0
-    text_tokens: int = 0
-    accepted_prediction_tokens: int = 0
-    rejected_prediction_tokens: int = 0
+    reasoning_tokens: Count = 0
+    audio_tokens: Count = 0
+    text_tokens: Count = 0
+    accepted_prediction_tokens: Count = 0
+    rejected_prediction_tokens: Count = 0
 
 
 class Usage(Record, frozen=True, kw_only=True):
     """The tokens that the server counted for one call, all its choices together."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
     prompt_tokens_details: PromptTokensDetails = PromptTokensDetails()
     completion_tokens_details: CompletionTokensDetails = CompletionTokensDetails()
 

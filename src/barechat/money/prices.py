@@ -57,7 +57,7 @@ _SNAPSHOT = re.compile(
 )
 
 
-_MOST_RESOLVED = 1000
+_MOST_RESOLVED, _LONGEST_RESOLVED = 1000, 200
 
 
 class Prices:
@@ -162,9 +162,11 @@ class Prices:
         try:
             return self._resolved[model]
         except KeyError:
-            if len(self._resolved) >= _MOST_RESOLVED:
-                self._resolved.clear()
-            found = self._resolved[model] = self._resolve(model)
+            found = self._resolve(model)
+            if len(model) <= _LONGEST_RESOLVED:
+                if len(self._resolved) >= _MOST_RESOLVED:
+                    self._resolved.clear()
+                self._resolved[model] = found
             return found
 
     def _resolve(self, model: str) -> str | None:

@@ -31,7 +31,7 @@ from barechat.transport.common import (
     tls_fault,
     tls_refused,
 )
-from barechat.transport.handler import Connector, handler_of
+from barechat.transport.handler import JOINED_BYTES, Connector, handler_of
 from barechat.transport.tls import asked_context, made_context
 
 if TYPE_CHECKING:
@@ -160,6 +160,7 @@ class AsyncAnswer:
         self._connection = connection
         self._handler = handler_of(connection)
         self._content: StreamReader = EMPTY_PAYLOAD
+        self._is_large = False  # the request: its end may leave long after the answer has come
         self._loop = loop
         self._by: Deadline | None = None
         self._broken: HttpProcessingError | None = None  # why the body's end is none
@@ -173,6 +174,7 @@ class AsyncAnswer:
         Raises:
             BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
+        self._is_large = len(body) >= JOINED_BYTES
         self._set_timer(by)
         try:
             message, content = await self._handler.ask(head, body)
@@ -231,9 +233,11 @@ class AsyncAnswer:
 
     def _give_back(self) -> None:
         self._broken = self._handler.body_fault
-        if self._handler.is_writing():  # an answer to half a question: the other half would go before the next one
+        # An answer to half a question: the other half would go before the next one. Of TLS nobody knows how much has left.
+        if self._handler.is_writing() or (self._is_large and self.status >= HTTPStatus.MULTIPLE_CHOICES):
             self._connection.close()
         else:
+            self._handler.rest()
             self._connection.release()
 
     def _set_timer(self, by: Deadline | None) -> None:

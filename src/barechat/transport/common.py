@@ -102,11 +102,15 @@ def merged(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for raw_name, raw in headers:
-        name, value = _lower(raw_name), raw.decode("utf-8", "replace").strip(" \t")
+        name = _known(raw_name) if len(raw_name) <= _LONGEST_KNOWN else _lower(raw_name)
+        value = raw.decode("utf-8", "replace").strip(" \t")
         found[name] = f"{found[name]}, {value}" if name in found else value
     return found
 
 
-@lru_cache(500)  # a server's headers have the same names each time
 def _lower(name: bytes) -> str:
     return name.decode("latin-1").lower()
+
+
+_LONGEST_KNOWN = 100
+_known = lru_cache(500)(_lower)  # a server's headers have the same names each time

@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
     from barechat.steps import Deadline
 
+KEPT_S = 15.0  # that a connection is kept while nobody uses it: as long as aiohttp does
 _MAX_HEADER_BYTES = 65536
-_JOINED_BYTES = 65536  # one packet or record is better than two, but not worth the copy of a large image
+JOINED_BYTES = 65536  # one packet or record is better than two, but not worth the copy of a large image
 _INTERIM = frozenset(range(100, 200)) - {101}
 
 
@@ -47,10 +48,11 @@ class Connector(aiohttp.TCPConnector):
     def __init__(
         self, origin: str, *, tls: ssl.SSLContext | None, proxy: str | None, proxy_headers: dict[str, str] | None
     ) -> None:
-        super().__init__(resolver=_Resolver(), limit=0, ssl=tls or True)  # how many at once is the caller's choice
+        # How many at once is the caller's choice.
+        super().__init__(resolver=_Resolver(), limit=0, ssl=tls or True, keepalive_timeout=KEPT_S)
         loop = asyncio.get_running_loop()
         self._factory = functools.partial(Handler, loop)  # type: ignore[assignment]  # a subclass's
-        self._wish = functools.partial(  # one for each new connection, since aiohttp writes into it
+        self._request = functools.partial(  # one for each new connection, since aiohttp writes into it
             aiohttp.ClientRequest,
             "POST",
             yarl.URL(origin, encoded=True),
@@ -58,17 +60,18 @@ class Connector(aiohttp.TCPConnector):
             proxy=None if proxy is None else yarl.URL(proxy),
             proxy_headers=proxy_headers,
         )
-        wish = self._wish()
-        self._key = wish.connection_key
-        self.host: str = wish.headers["Host"]
+        request = self._request()
+        self._key = request.connection_key
+        self.host: str = request.headers["Host"]
 
     async def connection(self, by: Deadline | None) -> Connection:
         """Return an idle connection, or make one."""
-        return await self._get(self._key, []) or await self.connect(self._wish(), [], _timeout(by, time.monotonic()))
+        return await self._get(self._key, []) or await self.connect(self._request(), [], _timeout(by, time.monotonic()))
 
     async def _get(self, key: Any, traces: Any) -> Connection | None:
-        for idle, _ in self._conns.get(key, ()):
-            if idle.is_connected() and isinstance(idle, Handler) and not idle.has_news():
+        oldest = time.monotonic() - KEPT_S
+        for idle, since in self._conns.get(key, ()):
+            if since >= oldest and isinstance(idle, Handler) and idle.is_sound():
                 break
             idle.abort()  # the pool then passes it over
         return await super()._get(key, traces)
@@ -83,10 +86,11 @@ class Handler(ResponseHandler):
         self.body_fault: HttpProcessingError | None = None  # why the last answer's body ended, where it wasn't whole
         self._poll: select.poll | None = None  # for what comes while nobody uses it
         self._awaited: bytearray | None = bytearray()  # what has come of a head; None once it has come whole
+        self._is_idle = False
 
     def set_response_params(self, **parameters: Any) -> None:
         """Get ready for the next answer."""
-        self._awaited = bytearray()
+        self._awaited, self._is_idle = bytearray(), False
         super().set_response_params(**parameters)
 
     async def ask(self, head: bytes, body: bytes) -> tuple[RawResponseMessage, StreamReader]:
@@ -99,7 +103,7 @@ class Handler(ResponseHandler):
         )
         self.body_fault = None
         assert self.transport is not None  # noqa: S101 - the pool hands out none that is closed
-        if len(body) < _JOINED_BYTES:
+        if len(body) < JOINED_BYTES:
             self.transport.write(head + body)
         else:
             self.transport.write(head)
@@ -129,6 +133,9 @@ class Handler(ResponseHandler):
 
         By itself, since aiohttp's parser would give up a whole answer for what follows it in the same piece.
         """
+        if self._is_idle and data:  # nobody asked for it, and it would pass for the answer to whoever asks next
+            self.abort()
+            return
         while data and self._awaited is not None:
             seen = len(self._awaited)
             self._awaited += data
@@ -145,8 +152,16 @@ class Handler(ResponseHandler):
         if data:
             super().data_received(data)
 
-    def has_news(self) -> bool:
-        """Say whether something has come over a connection that nobody uses: its end, or what nobody asked for."""
+    def rest(self) -> None:
+        """Note that its answer has come whole, and that nothing more is to come until somebody asks."""
+        self._is_idle = True
+
+    def is_sound(self) -> bool:
+        """Say whether the next request can go over it."""
+        return self.is_connected() and not self.should_close and not self._has_news()
+
+    def _has_news(self) -> bool:
+        """Say whether something has come while nobody used it, its end or what nobody asked for."""
         sock = None if self.transport is None else self.transport.get_extra_info("socket")
         if sock is None:
             return True

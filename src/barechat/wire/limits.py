@@ -21,14 +21,18 @@ _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 _DURATION_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})(h|ms|m|s|us|µs|μs|ns)")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
-_PREFIX = len("x-ratelimit-")
+_NAMES = [f"x-ratelimit-{kind}-{what}" for what in ("requests", "tokens") for kind in ("limit", "remaining", "reset")]
+_NOTHING = [None] * len(_NAMES)
 _WHOLE_DIGITS = 15  # that a float holds, too
 _UNTOLD = RateLimits()
 
 
-@lru_cache(1000)  # servers tell the same few, and reading one takes as long as reading a usage
 def duration_s(text: str) -> float | None:
     """Return a Go duration ("1m30.5s", "12ms") or plain seconds ("7") as seconds; None if it's neither, or negative."""
+    return _known_duration_s(text) if len(text) <= _LONGEST_KNOWN else _duration_s(text)
+
+
+def _duration_s(text: str) -> float | None:
     text = text.strip()
     plain = _number(text)
     if plain is not None:
@@ -42,18 +46,23 @@ def duration_s(text: str) -> float | None:
     return total if end and end == len(text) else None
 
 
+_LONGEST_KNOWN = 50
+_known_duration_s = lru_cache(1000)(_duration_s)  # servers tell the same few, and reading one takes 1 µs
+
+
 def rate_limits(headers: Mapping[str, str]) -> RateLimits:
     """Read the x-ratelimit-* headers; `headers` has lower-case names."""
-    told = {name[_PREFIX:]: value for name, value in headers.items() if name.startswith("x-ratelimit-")}
-    if not told:
+    told = [headers.get(name) for name in _NAMES]
+    if told == _NOTHING:
         return _UNTOLD
+    limit_requests, remaining_requests, reset_requests, limit_tokens, remaining_tokens, reset_tokens = told
     return RateLimits(
-        limit_requests=_count(told.get("limit-requests")),
-        remaining_requests=_count(told.get("remaining-requests")),
-        reset_requests_s=duration_s(told.get("reset-requests", "")),
-        limit_tokens=_count(told.get("limit-tokens")),
-        remaining_tokens=_count(told.get("remaining-tokens")),
-        reset_tokens_s=duration_s(told.get("reset-tokens", "")),
+        limit_requests=_count(limit_requests),
+        remaining_requests=_count(remaining_requests),
+        reset_requests_s=None if reset_requests is None else duration_s(reset_requests),
+        limit_tokens=_count(limit_tokens),
+        remaining_tokens=_count(remaining_tokens),
+        reset_tokens_s=None if reset_tokens is None else duration_s(reset_tokens),
     )
 
 

@@ -108,7 +108,7 @@ def _forms(secrets: AbstractSet[str]) -> list[str]:
     return _forms_of_all(frozenset(secrets))
 
 
-@lru_cache(64)
+@lru_cache(4)  # a few clients' keys, and no more: a key isn't to outlive its client by much
 def _forms_of_all(secrets: frozenset[str]) -> list[str]:
     """Return the secrets in all the ways in which they may be echoed, the longest first: one may begin another."""
     return sorted((form for secret in secrets for form in _forms_of(secret)), key=len, reverse=True)
