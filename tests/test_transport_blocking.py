@@ -124,6 +124,44 @@ def test_what_follows_an_answer_s_end_is_drained_up_to_a_bound(client: Client, b
     byte_server.wait_until_closed(1)
 
 
+def test_a_connection_over_which_more_came_than_the_answer_is_not_used_again(
+    client: Client, byte_server: ByteServer
+) -> None:
+    for framing in ("length", "chunked"):
+        for kind in ("whole", "streamed"):
+            whole = framed(kind, framing)
+            byte_server.answers.append(Sent([b"".join(whole.pieces) + b"HTTP/1.1 200 OK\r\n"], closes=False))
+    for _ in range(2):
+        client.chat("Hi", model=MODEL)
+        with client.stream("Hi", model=MODEL) as stream:
+            assert "".join(stream) == TEXT
+    assert [request.connection for request in byte_server.requests] == [1, 2, 3, 4]
+
+
+def test_an_answer_that_is_left_unread_is_closed(byte_server: ByteServer) -> None:
+    byte_server.answer(head("Content-Length: 5"), closes=False)
+    transport = BlockingTransport(byte_server.url)
+    answer = transport.send(send_step(byte_server.url))
+    del answer
+    byte_server.wait_until_closed(1)
+
+
+def test_reading_on_after_the_end_leaves_the_next_call_s_deadline_alone(byte_server: ByteServer) -> None:
+    byte_server.answer(head("Content-Length: 2"), b"{}", closes=False)
+    transport = BlockingTransport(byte_server.url)
+    first = transport.send(send_step(byte_server.url))
+    assert read_all(first) == b"{}"
+    second = transport.send(send_step(byte_server.url))
+    assert second._watch is first._watch
+    deadline = Deadline(time.monotonic() + 60, "idle", 60)
+    second._watch.arm(second._flight, deadline)
+    assert first.read(Deadline(time.monotonic() - 1, "idle", 1)) == b""
+    first.close()
+    assert second._watch._deadline is deadline
+    assert read_all(second) == b"{}"
+    transport.close()
+
+
 def test_headers_that_come_twice_are_joined(byte_server: ByteServer) -> None:
     byte_server.answer(head("X-A: 1", "x-a: 2", "Content-Length: 0"), closes=False)
     answer = BlockingTransport(byte_server.url).send(send_step(byte_server.url))

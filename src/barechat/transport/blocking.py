@@ -1,5 +1,9 @@
 """How the blocking client moves bytes: urllib3's connections, under a watchdog that makes deadlines hold.
 
+urllib3's urlopen would do the same, and twice as slowly: it is made for any request, and ours are all alike. So its
+pool finds and makes the connections, `http_request.py` and `http_answer.py` write and read what goes over them, and the
+rest is here.
+
 Foreign exceptions become barechat's here, narrowly, each once. What could have reached the server is told with them.
 """
 
@@ -12,7 +16,7 @@ from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisc
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import ClosedPoolError, HTTPError, ProtocolError
+from urllib3.exceptions import ClosedPoolError, HTTPError
 
 from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
 from barechat.settings import proxy_for
@@ -21,26 +25,24 @@ from barechat.transport.common import (
     DRAIN_BYTES,
     DRAIN_S,
     deadline_exceeded,
-    merged,
-    parts,
     proxy_refused,
     tls_fault,
     tls_refused,
 )
-from barechat.transport.connections import current, pool_for
+from barechat.transport.connections import pool_for
+from barechat.transport.http_answer import PIECE_BYTES, Answer
+from barechat.transport.http_request import request_head, send_request
 from barechat.transport.tls import asked_context, made_context
 from barechat.transport.watchdog import Flight
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import urllib3
     from urllib3.connectionpool import HTTPConnectionPool
 
     from barechat.settings import Certificate, Verify
     from barechat.steps import Send, Tell
+    from barechat.transport.http_answer import Socket
 
-READ_BYTES = 65536  # never bare read1(), which ends silently on a body cut before its Content-Length
+_FOREIGN = (BarechatError, HTTPError, HTTPException, OSError, ValueError)  # and our own, for what they mean in time
 
 
 class BlockingTransport:
@@ -63,38 +65,45 @@ class BlockingTransport:
         Raises:
             ConnectionFailed, DeadlineExceeded, ProtocolBroken
         """
-        flight = current.flight = Flight(step.connect_by, step.head_by, tell, step.leaving)
-        parts = urlsplit(step.url)
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
-        if self._proxy is not None and parts.scheme == "http":
-            target = step.url  # to a proxy that doesn't tunnel, the whole of it: RFC 9112, section 3.2.2
+        flight = Flight(step.connect_by, step.head_by, tell, step.leaving)
         tell(flight.cut)
+        connection: Any = None
         try:
-            response = self._urlopen(
-                "POST",
-                target,
-                body=step.body,
-                headers=step.headers,
-                retries=False,
-                redirect=False,
-                assert_same_host=False,
-                timeout=None,
-                preload_content=False,
-                decode_content=False,
-            )
-        except (HTTPError, OSError, ValueError) as error:
+            pool, connection = self._connection()
+            answer = self._ask(step, pool, connection, flight)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if not isinstance(error, _FOREIGN):
+                raise
             meant = _translated(error, flight)
-            own = meant is flight.fault
-            raise meant from (meant.__cause__ if own else tls_fault(error) or flight.fault or error)
+            if meant is error:
+                raise
+            raise meant from (tls_fault(error) or error)
         finally:
-            current.flight = None
             tell(None)
             if flight.watch is not None:
                 flight.watch.disarm(flight)
-        if response.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
-            response.close()  # unread: it may repeat the password
-            raise proxy_refused(self._proxy.url, response.status)
-        return BlockingAnswer(response, flight)
+        if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
+            connection.close()  # unread: it may repeat the password
+            raise proxy_refused(self._proxy.url, answer.status)
+        return BlockingAnswer(answer, pool, connection, flight)
+
+    def _ask(self, step: Send, pool: HTTPConnectionPool, connection: Any, flight: Flight) -> Answer:
+        watch = connection.board(flight)
+        tunnels = self._origin.scheme == "https"
+        if connection.is_closed:
+            if self._proxy is not None and tunnels:
+                pool._prepare_proxy(connection)  # noqa: SLF001 - it connects through it
+            else:
+                connection.connect()
+        head = request_head(step, None if tunnels else self._proxy)
+        watch.arm(flight, flight.head_by)
+        flight.leave()
+        has_left = send_request(connection.sock, head, step.body)
+        answer = Answer(connection.sock)
+        answer.keeps_connection &= has_left
+        return answer
 
     def close(self) -> None:
         """Close the connections that nobody is using."""
@@ -102,10 +111,12 @@ class BlockingTransport:
         if pool is not None:
             pool.close()
 
-    def _urlopen(self, *args: Any, **options: Any) -> urllib3.BaseHTTPResponse:
+    def _connection(self) -> tuple[HTTPConnectionPool, Any]:
+        """Return a connection that is idle or that has yet to be opened, and the pool that it goes back to."""
         while True:
+            pool = self._connections()
             try:
-                return self._connections().urlopen(*args, **options)
+                return pool, pool._get_conn()  # noqa: SLF001 - as its urlopen does
             except ClosedPoolError:  # by another thread, just now: the client can still be used
                 continue
 
@@ -125,51 +136,78 @@ class BlockingTransport:
 
 
 class BlockingAnswer:
-    """An answer whose head has come. It goes back to the pool by itself when its body has been read to the end."""
+    """An answer whose head has come. Its connection goes back to the pool by itself when its body has been read."""
 
-    def __init__(self, response: urllib3.BaseHTTPResponse, flight: Flight) -> None:
-        self.status: int = response.status
-        found = response.headers.items()
-        self.headers: Mapping[str, str] = merged(
-            (name.encode("latin-1"), value.encode("latin-1")) for name, value in found
-        )
-        self._response = response
+    def __init__(self, answer: Answer, pool: HTTPConnectionPool, connection: Any, flight: Flight) -> None:
+        self._connection: Any = connection  # None once it has been given back
+        assert flight.watch is not None  # noqa: S101 - the connection has boarded it
+        self.status = answer.status
+        self.headers = answer.headers
+        self._answer = answer
+        self._body = answer.body
+        self._pool = pool
+        self._sock: Socket = connection.sock
         self._flight = flight
-        self._is_ended = False
+        self._watch = flight.watch
         self._is_reading = False
         self._is_closed = False
+
+    def __del__(self) -> None:
+        """Close the connection of an answer that was left unread, as urllib3's responses do."""
+        if self._connection is not None:
+            self._connection.close()
 
     def read(self, by: Deadline | None) -> bytes:
         """Return whatever bytes have come, b"" at the end.
 
         Raises:
-            ConnectionFailed, DeadlineExceeded
+            ConnectionFailed, DeadlineExceeded, ProtocolBroken
         """
-        flight = self._flight
-        watch = flight.watch
-        assert watch is not None  # noqa: S101 - sending has boarded one
+        if self._connection is None:
+            return b""  # and the watch is another call's by now
         self._is_reading = True
         try:
             if self._is_closed:
                 raise ConnectionFailed("the answer was closed", sent=True)
-            watch.arm(flight, by)
+            self._watch.arm(self._flight, by)
             data = self._receive()
+        except _FOREIGN as error:
+            self._is_closed = True
+            meant = _translated(error, self._flight)
+            if meant is error:
+                raise
+            raise meant from error
         finally:
-            watch.disarm(flight)
+            self._watch.disarm(self._flight)
             self._is_reading = False
-            if self._is_closed:
-                self._response.close()
-        if not data:
-            if flight.expired is not None:
-                raise deadline_exceeded(flight.expired, sent=True)
-            self._is_ended = True
+            if self._is_closed and self._connection is not None:
+                self._connection.close()
+        if not data and self._flight.expired is not None:
+            raise deadline_exceeded(self._flight.expired, sent=True)
         return data
 
     def _receive(self) -> bytes:
-        try:
-            return self._response.read1(READ_BYTES, decode_content=False)
-        except (HTTPError, OSError, ValueError) as error:
-            raise _translated(error, self._flight) from error
+        body, piece = self._body, self._answer.piece
+        self._answer.piece = b""
+        data = body.feed(piece) if piece else b""
+        while not data and not body.is_whole:
+            piece = self._sock.recv(PIECE_BYTES)
+            if piece:
+                data = body.feed(piece)
+            else:
+                body.end()
+        if body.is_whole:
+            self._give_back()
+        return data
+
+    def _give_back(self) -> None:
+        """Let others use the connection. What came after the answer in the same piece must not be another one's."""
+        self._watch.disarm(self._flight)  # before another call can have it
+        connection, self._connection = self._connection, None
+        if self._answer.keeps_connection and not self._body.surplus:
+            self._pool._put_conn(connection)  # noqa: SLF001 - as a urllib3 response does
+        else:
+            connection.close()
 
     def drain(self) -> bytes:
         """Read the little that may follow the answer, so that the connection can be used again; return it."""
@@ -184,30 +222,30 @@ class BlockingAnswer:
 
     def close(self) -> None:
         """Close the connection if the body wasn't read to the end. A reader in another thread wakes up at once."""
-        if self._is_ended:
+        if self._connection is None:
             return
         self._is_closed = True
         self._flight.cut()
-        if not self._is_reading:  # only its reader can close what is being read
-            self._response.close()
+        connection = self._connection
+        if connection is not None and not self._is_reading:  # only its reader can close what is being read
+            connection.close()
 
 
 def _translated(error: Exception, flight: Flight) -> BarechatError:
-    """Return what a foreign exception means."""
+    """Return what an exception means."""
     if flight.expired is not None:
         return deadline_exceeded(flight.expired, sent=flight.sent)
-    if isinstance(flight.fault, BarechatError):
-        return flight.fault
+    if isinstance(error, BarechatError):
+        return error
     refused = tls_fault(error)
     if refused is not None:
         return tls_refused(refused)
-    for part in parts(error):
-        if isinstance(part, HTTPException) and not isinstance(part, (RemoteDisconnected, IncompleteRead)):
-            return _not_http(part)
+    if isinstance(error, HTTPException) and not isinstance(error, (RemoteDisconnected, IncompleteRead)):
+        return _not_http(error)
     if flight.sent is False:
-        return ConnectionFailed(f"could not connect: {_why(flight.fault or error)}. Nothing was sent.", sent=False)
+        return ConnectionFailed(f"could not connect: {_why(error)}. Nothing was sent.", sent=False)
     what = f"the connection broke: {_why(error)}"
-    if isinstance(error, ProtocolError) and isinstance(error.args[-1], RemoteDisconnected):
+    if isinstance(error, RemoteDisconnected):
         what = "the server closed the connection without an answer"
     return ConnectionFailed(what, sent=flight.sent)
 

@@ -5,11 +5,9 @@ urllib3's connections, with our own name resolution, connecting and tunnelling, 
 
 from __future__ import annotations
 
-import contextlib
 import queue
+import select
 import socket
-import ssl
-import threading
 import time
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
@@ -17,47 +15,61 @@ from typing import TYPE_CHECKING, Any
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
 
 from barechat.errors import BarechatError, ConnectionFailed
 from barechat.transport.common import deadline_exceeded, proxy_failed, proxy_refused
-from barechat.transport.http_answer import StrictAnswer
+from barechat.transport.http_answer import Answer
 from barechat.transport.names import Addresses, look_up
 from barechat.transport.watchdog import Flight, Watch
 
 if TYPE_CHECKING:
+    import ssl
+
     from barechat.settings import Proxy
 
 _POOL_SIZE = 256
 _OK = 200
 
-current = threading.local()  # .flight: the request that this thread is sending
-
 
 class _Watched:
     """What both kinds of connection add to urllib3's: resolving and connecting by a deadline, and a watch."""
 
-    response_class: Any = StrictAnswer
     is_tls = False
+    watch: Watch | None = None
+    flight: Flight  # whose it is
+    _poll: select.poll | None = None  # for what comes while nobody uses it
 
-    def board(self: Any) -> Flight:
-        flight: Flight = current.flight
-        if not hasattr(self, "barechat_watch"):
-            self.barechat_watch = Watch()
-        flight.watch = self.barechat_watch
-        return flight
+    def board(self: Any, flight: Flight) -> Watch:
+        """Let a flight have the connection from now on."""
+        self.flight = flight
+        if self.watch is None:
+            self.watch = Watch()
+        flight.watch = self.watch
+        watch: Watch = self.watch
+        return watch
+
+    @property
+    def is_connected(self: Any) -> bool:
+        """Whether it is open, and nothing has come over it since it was used: its end, or what nobody asked for."""
+        if self.sock is None:
+            return False
+        if not hasattr(select, "poll"):  # Windows
+            return not select.select([self.sock], [], [], 0)[0]
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(self.sock, select.POLLIN)
+        return not self._poll.poll(0)
 
     def _new_conn(self: Any) -> socket.socket:
-        flight = self.board()
-        sock = None
+        flight = self.flight
         try:
             sock = _connected(self._dns_host.strip("[]"), self.port, flight)
-        except BarechatError as error:
-            flight.fault = error
+        except BarechatError:
+            raise
         except OSError as error:
-            flight.fault = error if self.proxy is None else _proxy_failed(self.proxy, error)
-        if sock is None:  # raised out here, or the fault and what `send` makes of it would be each other's cause
-            raise NewConnectionError(self, str(flight.fault))
+            if self.proxy is None:
+                raise
+            raise _proxy_failed(self.proxy, error) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.is_tls:
             # TLS is still to come, and takes the descriptor from under `sock`: so a second one.
@@ -72,41 +84,22 @@ class _Watched:
         target = f"{f'[{name}]' if ':' in name else name}:{self._tunnel_port}"
         fields = {"Host": target, **self._tunnel_headers}
         lines = [f"CONNECT {target} HTTP/1.1", *(f"{field}: {value}" for field, value in fields.items()), "", ""]
-        flight = self.board()
         try:
-            self.send("\r\n".join(lines).encode("latin-1"))
-            answer = self.response_class(self.sock, method="CONNECT")
-            try:
-                answer.begin()
-            finally:
-                answer.close()
+            self.sock.sendall("\r\n".join(lines).encode("latin-1"))
+            status = Answer(self.sock).status
         except (OSError, HTTPException) as error:
-            flight.fault = _proxy_failed(self.proxy, error)
-            raise
-        if answer.status != _OK:
-            flight.fault = proxy_refused(_url_of(self.proxy), answer.status)
-            raise NewConnectionError(self, str(flight.fault))
-
-    def request(self: Any, *args: Any, **kwargs: Any) -> None:
-        flight = self.board()
-        if self.sock is not None:
-            flight.watch.attach(raw_socket(self.sock))
-            flight.watch.arm(flight, flight.head_by)
-            flight.leave()
-        with contextlib.suppress(
-            ssl.SSLEOFError
-        ):  # as urllib3 does with a broken pipe: what the server said is to come
-            super().request(*args, **kwargs)  # type: ignore[misc]
+            raise _proxy_failed(self.proxy, error) from error
+        if status != _OK:
+            raise proxy_refused(_url_of(self.proxy), status)
 
     def connect(self: Any) -> None:
+        """Connect on behalf of the flight that has the connection."""
+        self._poll = None
         try:
             super().connect()  # type: ignore[misc]
-            flight = self.board()
-            flight.watch.attach(raw_socket(self.sock))
-            flight.watch.arm(flight, flight.head_by)
-            flight.leave()
+            self.watch.attach(raw_socket(self.sock))
         except BaseException:
-            self.board().cut()  # after Ctrl-C, nobody else closes what TLS has taken the descriptor of
+            self.flight.cut()  # after Ctrl-C, nobody else closes what TLS has taken the descriptor of
             raise
         finally:
             spare = self.__dict__.pop("barechat_spare", None)
@@ -150,11 +143,6 @@ class _HttpsPool(HTTPSConnectionPool):
     QueueCls: Any = _Idle
     ConnectionCls = _Https  # pyright: ignore[reportAssignmentType]  # likewise
 
-    def _validate_conn(self, conn: Any) -> None:
-        if conn.is_closed:
-            conn.connect()
-        # and no warning of each request whose server isn't verified: the client has given one
-
 
 def pool_for(
     scheme: str, host: str, port: int | None, proxy: Proxy | None, tls: ssl.SSLContext | None
@@ -174,9 +162,7 @@ def pool_for(
 
 
 def _proxy_failed(proxy: Any, error: Exception) -> ConnectionFailed:
-    failed = proxy_failed(_url_of(proxy), str(error) or type(error).__name__)
-    failed.__cause__ = error
-    return failed
+    return proxy_failed(_url_of(proxy), str(error) or type(error).__name__)
 
 
 def _url_of(proxy: Any) -> str:

@@ -21,6 +21,8 @@ _LINE = re.compile(_TOKEN + rb":[^\r\n\0]*\r?\n|\r?\n|[ \t][^\r\n\0]*\r?\n")
 _STATUS_LINE = re.compile(_STATUS)
 _FRAMING = re.compile(rb"\n(content-length|transfer-encoding):(" + _VALUE + rb")", re.IGNORECASE)
 _LENGTH = re.compile(rb"0*[0-9]{1,18}")
+_FIELD = re.compile(rb"\n(" + _TOKEN + rb"):(" + _VALUE + rb")")
+_FOLD = re.compile(rb"\r?\n[ \t]+")
 _END = re.compile(rb"\n\r?\n")
 CHUNK_SIZE = rb"(0*[0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n"
 _CHUNK_SIZE = re.compile(CHUNK_SIZE)
@@ -53,6 +55,19 @@ def fault_of_head(head: bytes) -> str | None:
     if lengths and codings:
         return "it has both a Content-Length and a Transfer-Encoding"
     return None
+
+
+def fault_of_beginning(data: bytes) -> str | None:
+    """Return what is wrong with a head that hasn't come whole, or None if it may become a sound one yet."""
+    if data.count(b"\n") > MOST_LINES or len(data) - data.rfind(b"\n") - 1 > _LONGEST_LINE:
+        return fault_of_head(data)
+    line = data[: data.find(b"\n") + 1]
+    return f"it begins {_quoted(line)}" if line and _STATUS_LINE.fullmatch(line) is None else None
+
+
+def fields(head: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the names and values of a sound head, those that are folded over several lines as one."""
+    return [(name, _FOLD.sub(b" ", value) if b"\n" in value else value) for name, value in _FIELD.findall(head)]
 
 
 def fault_of_trailer(trailer: bytes) -> str | None:

@@ -95,7 +95,6 @@ class Flight:
     __slots__ = (
         "connect_by",
         "expired",
-        "fault",
         "head_by",
         "is_connecting",
         "is_cut",
@@ -121,7 +120,6 @@ class Flight:
         self.watch: Watch | None = None
         self.sent: bool | None = False
         self.expired: Deadline | None = None
-        self.fault: Exception | None = None
         self.is_connecting = False
         self.is_cut = False
 
