@@ -47,7 +47,8 @@ class Watch:
             self._owner, self._deadline = owner, deadline
             if owner.is_cut:
                 self._shut_down()
-        if deadline is not None:
+        # Asked here too, for each read of a stream: it makes 0.8 us of the 1.4 that arming and disarming took.
+        if deadline is not None and ((at := self.scheduled_at) is None or deadline.at < at):
             watchdog().schedule(self, deadline.at)
 
     def disarm(self, owner: Flight) -> None:
