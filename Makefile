@@ -52,7 +52,7 @@ bench: $(STAMP)  ## how fast it is on this machine, beside other clients, into b
 bench-profiles: $(STAMP)  ## what the time of a call and of a token goes to, in instructions (with valgrind): some minutes
 	$(BIN)/python -m bench.profiles
 
-bench-bulk: $(STAMP)  ## how close a bulk run keeps to a server's limits, beside what most scripts do: ten minutes and more
+bench-bulk: $(STAMP)  ## how close a bulk run keeps to a server's limits, beside what most scripts do: some twelve minutes
 	$(BIN)/python -m bench bulk
 
 lock: $(STAMP)  ## pin the development versions anew, by hash, for every Python and platform at once

@@ -22,7 +22,7 @@ _WORKLOADS: Final[dict[str, Callable[[int, Sequence[str]], list[Row]]]] = {
 }
 _RESULTS: Final = Path(__file__).parent / "results"
 _RUNS: Final = 5
-_LONG: Final = {"bulk"}  # ten minutes: only when named
+_LONG: Final = {"bulk"}  # twelve minutes: only when named
 
 
 def main() -> None:
