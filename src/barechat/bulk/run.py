@@ -109,13 +109,15 @@ class AsyncBulkRun:
             await asyncio.wait([self._task])
         except asyncio.CancelledError:
             is_over = False
+            await asyncio.wait([self._task])  # which nothing holds up; until then it may still write
             raise
         finally:
+            if self._task.done() and not self._task.cancelled():
+                self._task.exception()  # whoever asks for results is told; nobody has to
             self.runner.close_source()
             if self._sink is not None:
-                await self._close_output(
-                    self._sink, self.runner.names.places if self._plan.ordered and is_over else None
-                )
+                places = self.runner.names.places if self._plan.ordered and is_over else None
+                await self._close_output(self._sink, places)
 
     def let_go(self) -> None:
         """Close the output of a run that hasn't begun."""

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_MODEL", "bulk"]
 
-_STOPPED, _FAILED = 1, 3
+_STOPPED, _FAILED, _INTERRUPTED = 1, 3, 130
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _BLOCK = 1 << 20
 _GARBAGE = 20_000  # objects, until they are looked through: a seventh of a run's time went there
@@ -118,6 +118,8 @@ def bulk(strict: bool, dry_run: bool, parameters: tuple[str, ...], extras: tuple
     except BarechatError as error:
         notes.error(str(error))
         return _STOPPED
+    except asyncio.CancelledError:  # by a signal at the very end
+        return _INTERRUPTED
 
 
 def _check(job: _Job, *, is_strict: bool) -> None:
