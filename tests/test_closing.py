@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +19,8 @@ from support import KEY, MODEL, AsyncCaller, head
 from test_drive import Loop
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from barechat.simulator import Simulator
     from support import ByteServer, Caller
 
@@ -203,7 +206,8 @@ def test_an_answer_that_comes_when_another_thread_has_closed_the_call_is_closed_
     closed: list[str] = []
 
     class Late:
-        status, headers = 200, {}
+        status = 200
+        headers: Mapping[str, str] = MappingProxyType({})
 
         def close(self) -> None:
             closed.append("answer")

@@ -21,7 +21,7 @@ FLOORS = {
     **dict.fromkeys(("wire", "money", "schema", "docstrings", "spending"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing", "shapes", "options"), 2),
     **dict.fromkeys(("drive", "transport", "ledger", "parsing", "tool", "rounds", "tools"), 3),
-    **dict.fromkeys(("client", "async_client", "streams", "files", "session_file"), 4),
+    **dict.fromkeys(("base_client", "client", "async_client", "streams", "files", "session_file"), 4),
     **dict.fromkeys(("session", "conversation", "guide", "bulk"), 5),
     **dict.fromkeys(("cli", "pytest_plugin"), 6),
 }
@@ -68,7 +68,8 @@ WORLD = frozenset(
 TOUCHES: dict[str, set[str]] = {
     "settings": {"os", "urllib.request"},  # environment variables
     "drive": {"asyncio", "os", "threading"},  # so that another thread, task or process may close what one reads
-    "client": {"os", "random", "threading", "time"},  # the clocks, noise, ids and waits that it hands on
+    "base_client": {"os", "random", "time"},  # the clocks, noise and ids that it hands on
+    "client": {"threading"},  # its waits
     "async_client": {"asyncio"},  # its sleep
     "options": {"os"},  # a path's type
     "files": {"pathlib"},  # what is sent along with a message

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack, overload
 
-from barechat.client import SENSES, BaseClient
+from barechat.base_client import SENSES, BaseClient
 from barechat.drive import AsyncDrive
 from barechat.errors import ConfigurationError, ParameterError
 from barechat.exchange import exchange

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from barechat import history
-from barechat.client import SENSES, BaseClient
+from barechat.base_client import SENSES, BaseClient
 from barechat.errors import BarechatError, ConfigurationError, ParameterError
 from barechat.money.meter import CostTracker
 from barechat.parameters import shown

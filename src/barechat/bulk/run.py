@@ -13,22 +13,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from barechat.async_client import AsyncClient
+from barechat.base_client import SENSES
 from barechat.bulk.limiter import Limiter
 from barechat.bulk.requests import BadLine, BulkRequest, Reader
 from barechat.bulk.runner import PATIENT, Policies, Runner
 from barechat.bulk.sink import Sink
-from barechat.client import SENSES
 from barechat.errors import BarechatError, ParameterError
 from barechat.parameters import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from barechat.base_client import BaseClient
     from barechat.bulk.hashes import Hashes
     from barechat.bulk.progress import Progress
     from barechat.bulk.results import BulkResult
     from barechat.bulk.source import Item
-    from barechat.client import BaseClient, Client
+    from barechat.client import Client
     from barechat.settings import Timeouts
     from barechat.wire.retry import RetryPolicy
 

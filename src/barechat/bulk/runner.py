@@ -13,12 +13,12 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from barechat.base_client import SENSES
 from barechat.bulk.limiter import MOST_CONCURRENT
 from barechat.bulk.progress import Progress
 from barechat.bulk.requests import BadLine, BulkRequest
 from barechat.bulk.results import BulkResult, line_of
 from barechat.bulk.source import Names, Source
-from barechat.client import SENSES
 from barechat.errors import (
     AuthenticationFailed,
     BarechatError,

@@ -233,7 +233,7 @@ class AsyncAnswer:
 
     def _give_back(self) -> None:
         self._broken = self._handler.body_fault
-        # An answer to half a question: the other half would go before the next one. Of TLS nobody knows how much has left.
+        # To half a question, whose other half would go before the next one. Over TLS nobody knows how much has left.
         if self._handler.is_writing() or (self._is_large and self.status >= HTTPStatus.MULTIPLE_CHOICES):
             self._connection.close()
         else:
