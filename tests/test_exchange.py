@@ -816,7 +816,8 @@ def test_a_body_beyond_its_cap_is_refused_in_one_piece_or_many() -> None:
         assert "1000 bytes" in str(error)
 
 
-@pytest.mark.parametrize(("model", "held"), [(MODEL, BOUND_PD), ("a-local-model", None)])
+# Its priority tier's rates: 582 tokens are the body's 70 bytes and 512.
+@pytest.mark.parametrize(("model", "held"), [(MODEL, 582 * 250_000 + 16_384 * 1_000_000), ("a-local-model", None)])
 def test_each_attempt_can_stand_in_the_ledger_first_at_its_bound_though_no_budget_asks(
     model: str, held: int | None
 ) -> None:
@@ -824,9 +825,7 @@ def test_each_attempt_can_stand_in_the_ledger_first_at_its_bound_though_no_budge
     script.tell(lost(), *WHOLE)
     holds = [step.hold for step in script.all(Reserve)]
     assert [hold.key for hold in holds] == [entry.key for entry in script.receipt.unfiled] == ["id-1", "id-2"]
-    assert all(
-        (hold.picodollars or 0) >= (held or 0) and (hold.picodollars is None) == (held is None) for hold in holds
-    )
+    assert [hold.picodollars for hold in holds] == [held, held]
     assert not any(hold.budgets for hold in holds)
     assert not any(entry.is_held for entry in script.receipt.unfiled)
     assert [type(step) for step in script.steps[:2]] == [Reserve, Send]
