@@ -67,6 +67,7 @@ def write(path: str, tell: Callable[[str], object], name: str = "", turns: int =
             ledger.reserve(hold(HELD_PD, *BUDGETS, key=key, tags=TAGS), None)
             tell(f"{key} held")
         ledger.reserve(hold(HELD_PD, key=early), None)
+        ledger.flush()  # for which a call without a budget waits but a moment
         tell(f"{early} held")
         ledger.settle(entry(early, COST_PD, held=False))
         ledger.settle(entry(first, COST_PD, tags=TAGS))

@@ -58,6 +58,7 @@ from ledgers import hold
 ledger = Ledger(sys.argv[1])
 for held in sys.argv[2:]:
     ledger.reserve(hold(None if held == "None" else int(held), key=os.urandom(16).hex()), None)
+ledger.flush()
 os._exit(0)
 """
 

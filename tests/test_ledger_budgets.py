@@ -270,6 +270,7 @@ def test_reconciling_counts_what_the_dead_held_as_spent_and_leaves_the_living(le
 def test_an_attempt_of_the_dead_that_no_budget_bound_costs_at_most_what_it_held(ledger: Ledger) -> None:
     leave_behind(ledger.path, 60, None)
     ledger.reserve(hold(7), None)
+    ledger.flush()
     (line,) = ledger.spending()
     assert (line.by_certainty_pd, line.attempts, line.answered, line.unpriced) == ({"bound": 67}, 3, 0, 1)
     assert ledger.abandoned() == ledger.reconcile() == (2, 60, 1)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from barechat.steps import Deadline, Tell
 
 
+_MOMENT_S = 1.0  # the most that a call waits for the disk if no budget asks it to
+_SHARE_OF_TIME = 0.25  # and the most of what is left of its time, so that it can still be sent and answered
+
+
 class Ledger:
     """A durable account of every attempt, and of budgets: one SQLite file, shared by threads, tasks and processes.
 
@@ -71,34 +75,29 @@ class Ledger:
     def reserve(self, hold: Hold, by: Deadline | None, tell: Tell = lambda _: None) -> None:
         """File an attempt, on the disk, before it is sent, and hold its money. Returns early if `tell`'s is called.
 
+        Without a budget the disk is waited for but a moment, and not at all while it is known to be behind: what isn't
+        there by then is filed as soon as it can be.
+
         Raises:
             BudgetExceeded: there is no room. ConfigurationError: the file can't be written, or has this budget at
             another amount. DeadlineExceeded: there was none in time. None of them without a budget.
         """
-        if not hold.budgets:  # the disk alone is waited for
-            by = None
         answered = threading.Event()
         asked = Asked(answered.set, hold=hold)
         tell(answered.set)
         try:
+            within_s = self._patience_s(hold, by)
             self._writer().put(asked)
-            answered.wait(None if by is None else max(by.at - time.monotonic(), 0))
+            answered.wait(within_s)
         finally:
             tell(None)
-        if asked.is_answered:
-            _raise(asked)
-        elif by is not None and not answered.is_set():
-            raise _no_room(by)
+        if asked.is_answered or not answered.is_set():  # else the call was closed
+            self._conclude(asked, hold, by)
 
     async def reserve_async(self, hold: Hold, by: Deadline | None) -> None:
         """Same as reserve, awaited."""
-        if not hold.budgets:  # the disk alone is waited for
-            by = None
-        asked = await self._asked(None if by is None else by.at - time.monotonic(), hold=hold)
-        if asked is None:
-            assert by is not None  # noqa: S101 - without one, it waits for an answer
-            raise _no_room(by)
-        _raise(asked)
+        asked = await self._asked(self._patience_s(hold, by), hold=hold)
+        self._conclude(asked, hold, by)
 
     def settle(self, entry: Entry) -> None:
         """File an attempt that has ended, some time soon. Takes no time, and never fails: the log says what does."""
@@ -114,9 +113,7 @@ class Ledger:
 
     async def flush_async(self) -> None:
         """Same as flush, awaited."""
-        asked = await self._asked(None, work=lambda _: None)
-        if asked is not None:
-            _raise(asked)
+        _raise(await self._asked(None, work=lambda _: None))
 
     def close(self) -> None:
         """File what is left, and end the writer's thread. The ledger can still be used; that starts another one."""
@@ -227,6 +224,24 @@ class Ledger:
         self._work(correct)
         return corrections
 
+    def _patience_s(self, hold: Hold, by: Deadline | None) -> float | None:
+        """Return how long a reservation is waited for; None: until it is answered."""
+        left_s = None if by is None else max(by.at - time.monotonic(), 0.0)
+        if hold.budgets:
+            return left_s
+        if self._writer().is_behind:
+            return 0.0
+        return _MOMENT_S if left_s is None else min(_MOMENT_S, _SHARE_OF_TIME * left_s)
+
+    def _conclude(self, asked: Asked, hold: Hold, by: Deadline | None) -> None:
+        """Raise what a reservation was answered with; where it wasn't in time, that is an error only to budgets."""
+        if asked.is_answered:
+            _raise(asked)
+        elif hold.budgets and by is not None:
+            raise _no_room(by)
+        else:
+            self._writer().note_late(asked)
+
     def _work(self, work: Callable[[Store], Any]) -> Any:
         answered = threading.Event()
         asked = Asked(answered.set, work=work)
@@ -235,8 +250,8 @@ class Ledger:
         _raise(asked)
         return asked.result
 
-    async def _asked(self, within_s: float | None, **order: Any) -> Asked | None:
-        """Ask the writer; return the answered order, or None if it wasn't in time."""
+    async def _asked(self, within_s: float | None, **order: Any) -> Asked:
+        """Ask the writer; return the order, which is answered unless it wasn't in time."""
         import asyncio  # noqa: PLC0415 - a program that only blocks never loads it
 
         loop = asyncio.get_running_loop()
@@ -251,11 +266,9 @@ class Ledger:
         if within_s is None:
             await answered
             return asked
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await answered
-        except TimeoutError:
-            return None
         return asked
 
     def _writer(self) -> Writer:

@@ -68,6 +68,7 @@ INSERT INTO attempts ({", ".join(_ENTRY)}) SELECT {", ".join(_ENTRY)} FROM ended
 ON CONFLICT (key) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _ENTRY if name != "key")}
 """  # noqa: S608 - our own names
 _HOLD_ATTEMPTS = f"INSERT INTO attempts ({', '.join(_HOLD)}) {_rows(_HOLD)}"
+_FILE_FIRST = f"{_HOLD_ATTEMPTS} WHERE true ON CONFLICT (key) DO NOTHING"
 _HOLD_DRAWS = f"""
 INSERT INTO draws (attempt, budget, held_pd)
 SELECT a.id, h.budget, h.held_pd FROM ({_rows(("key", "budget", "held_pd"))}) h JOIN attempts a ON a.key = h.key
@@ -289,7 +290,12 @@ class Store:
 
     def _write_holds(self, held: list[tuple[Hold, list[_Pot]]]) -> None:
         owner = self._own()
-        self.db.execute(_HOLD_ATTEMPTS, (_json([_hold_row(hold, owner) for hold, _ in held]),))
+        # What no budget asks for isn't waited for without end, and so it may come when its attempt has been settled.
+        of_budgets = [_hold_row(hold, owner) for hold, pots in held if pots]
+        of_none = [_hold_row(hold, owner) for hold, pots in held if not pots]
+        for statement, rows in (_HOLD_ATTEMPTS, of_budgets), (_FILE_FIRST, of_none):
+            if rows:
+                self.db.execute(statement, (_json(rows),))
         draws = [(hold.key, pot.id, hold.picodollars) for hold, pots in held for pot in pots]
         if draws:
             self.db.execute(_HOLD_DRAWS, (_json(draws),))

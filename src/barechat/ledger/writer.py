@@ -81,7 +81,23 @@ class Writer:
         self._file: tuple[int, int] | None = None  # the store's
         self._unfiled: list[Entry] = []
         self._waiting: list[Asked] = []
+        self._has_failed = False  # the last time that it wrote
+        self._late: Asked | None = None  # who was the first to wait in vain, since the writer last kept up
         self._warned_at: float | None = None
+
+    @property
+    def is_behind(self) -> bool:
+        """Say whether to wait for the disk is in vain, as far as is known: since it failed, or was too slow."""
+        return self._has_failed or (self._late is not None and not self._late.is_answered)
+
+    def note_late(self, asked: Asked) -> None:
+        """Note that somebody has waited for the disk in vain, and goes on without it."""
+        if not self.is_behind:
+            self._late = asked
+            self._warn(
+                f"the ledger {self._path} isn't written in time: another program may have it locked, or its disk is "
+                "slow; calls that need no budget go on, to be filed later"
+            )
 
     def put(self, item: Asked | Entry | None) -> None:
         """Take an order: an entry is filed, an `Asked` is answered, and None ends the thread once all is done."""
@@ -102,6 +118,15 @@ class Writer:
         thread = thread or self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(self._locked_s + _STOP_S)
+
+    def _warn(self, said: str) -> None:
+        """Log what is wrong with the file, once in a while."""
+        now = time.monotonic()
+        with self._starting:
+            if self._warned_at is not None and now - self._warned_at < _WARN_EVERY_S:
+                return
+            self._warned_at = now
+        logger.warning("%s", said)
 
     # On the writer's own thread from here on.
 
@@ -194,6 +219,7 @@ class Writer:
         except BaseException:
             store.undo()
             raise
+        self._has_failed = False
         self._unfiled.clear()
         for overrun in overruns:
             logger.error("%s", overrun)
@@ -209,6 +235,7 @@ class Writer:
 
     def _fail(self, orders: Iterable[Asked | Entry], error: Exception) -> None:
         """Answer those who wait with what went wrong, and keep what was to be filed for later."""
+        self._has_failed = True
         asked = [*self._waiting, *(order for order in orders if isinstance(order, Asked))]
         self._waiting = []
         for one in asked:
@@ -219,10 +246,8 @@ class Writer:
         if lost > 0:
             del self._unfiled[:lost]
             logger.error("the ledger %s lost the %d oldest of too many attempts to keep", self._path, lost)
-        now = time.monotonic()
-        if self._unfiled and (self._warned_at is None or now - self._warned_at >= _WARN_EVERY_S):
-            self._warned_at = now
-            logger.warning("%s; %d attempts are kept in memory, to be filed later", error, len(self._unfiled))
+        if self._unfiled:
+            self._warn(f"{error}; {len(self._unfiled)} attempts are kept in memory, to be filed later")
         _wake(asked)
 
 
