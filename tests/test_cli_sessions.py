@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from barechat.cli.sessions import directory, file_name
+from barechat.cli.sessions import directory, file_name, kept
 from commands import run
 
 if TYPE_CHECKING:
@@ -56,6 +56,24 @@ def test_sessions_are_listed_as_json(tmp_path: Path) -> None:
             "path": str(tmp_path / "sky.json"),
         }
     ]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links as POSIX has them")
+def test_a_link_that_leads_nowhere_is_passed_over(tmp_path: Path) -> None:
+    keep(tmp_path, "sky", 86_400, json.dumps(TALK))
+    (tmp_path / "lost.json").symlink_to(tmp_path / "none")
+    (tmp_path / "loop.json").symlink_to(tmp_path / "loop.json")
+    result = run("sessions", "--format", "json", BARECHAT_SESSIONS=str(tmp_path))
+    assert ([one["name"] for one in json.loads(result.stdout)], result.returncode) == (["sky"], 0)
+
+
+def test_a_file_that_is_deleted_while_they_are_listed_is_passed_over(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        keep(tmp_path, name, 86_400, json.dumps(TALK))
+    found = kept(tmp_path)
+    left = {"one", "other"} - {next(found).name}
+    (tmp_path / f"{left.pop()}.json").unlink()
+    assert list(found) == []
 
 
 def test_where_there_are_none_is_told(tmp_path: Path) -> None:

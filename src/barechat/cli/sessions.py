@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 from dataclasses import dataclass
@@ -122,7 +123,6 @@ def kept(where: Path) -> Iterator[Kept]:
     for path in where.glob(f"*{_SUFFIX}"):
         if not _NAME.fullmatch(path.name.removesuffix(_SUFFIX)):
             continue
-        changed = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         try:
             messages = read_messages(path)
             turns = history.turns(messages)
@@ -130,6 +130,19 @@ def kept(where: Path) -> Iterator[Kept]:
             opening = " ".join(history.told(asked).split())
         except ConfigurationError:
             turns, opening = None, "can't be read"
+        changed = _changed(path)
+        if changed is None:
+            continue
         if len(opening) > _OPENING:
             opening = f"{opening[: _OPENING - 3].rstrip()}..."
         yield Kept(name=path.name.removesuffix(_SUFFIX), path=path, changed=changed, turns=turns, opening=opening)
+
+
+def _changed(path: Path) -> datetime | None:
+    """Return when a file was written last; None where there is none: it was deleted meanwhile, or a link misses it."""
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.ELOOP}:
+            raise
+        return None
