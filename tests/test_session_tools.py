@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from barechat import AsyncChatSession, ChatSession, Client, RoundsExceeded, Run
+from barechat import AsyncChatSession, ChatSession, Client, RoundsExceeded, Run, StreamTruncated, Tool
 from support import MODEL, done
 
 if TYPE_CHECKING:
@@ -59,6 +59,50 @@ def test_a_run_that_fails_leaves_the_messages_as_they_were_and_is_counted(caller
         done(caller, session.run("How?", [weather], max_rounds=1))
     assert session.messages == before[0]
     assert session.cost.total_cost > before[1]
+
+
+class Boom(Exception):
+    """What a tool raises."""
+
+
+def boom(city: str) -> str:
+    """Tell nothing."""
+    raise Boom(city)
+
+
+@pytest.mark.parametrize("on_delta", [None, lambda _: None])
+def test_what_was_spent_before_a_tool_ended_the_run_is_counted(
+    on_delta: Any, caller: Caller, simulator: Simulator
+) -> None:
+    session = begun(caller)
+    simulator.fail_next(**CALL)
+    with pytest.raises(Boom):
+        done(caller, session.run("How?", [Tool(boom, name="weather", raises=Boom)], on_delta=on_delta))
+    assert session.cost.totals.by_certainty_pd == caller.client.cost.totals.by_certainty_pd != {}
+    assert (session.cost.call_count, session.messages) == (1, [])
+
+
+def test_what_was_spent_before_ctrl_c_between_rounds_is_counted(caller: Caller, simulator: Simulator) -> None:
+    def interrupt(_: Any, answer: str | None) -> None:
+        if answer is not None:
+            raise KeyboardInterrupt
+
+    session = begun(caller)
+    simulator.fail_next(**CALL)
+    with pytest.raises(KeyboardInterrupt):
+        done(caller, session.run("How?", [weather], on_call=interrupt))
+    assert session.cost.totals.by_certainty_pd == caller.client.cost.totals.by_certainty_pd != {}
+    assert (session.cost.call_count, session.messages) == (1, [])
+
+
+def test_a_round_that_fails_is_counted_beside_those_before_it(caller: Caller, simulator: Simulator) -> None:
+    session = begun(caller)
+    simulator.fail_next(**CALL)
+    simulator.fail_next(reply="It is grey today.", cut_after=2)
+    with pytest.raises(StreamTruncated):
+        done(caller, session.run("How?", [weather], on_delta=lambda _: None))
+    assert session.cost.totals.by_certainty_pd == caller.client.cost.totals.by_certainty_pd
+    assert session.cost.by_certainty.keys() == {"exact", "bound"}
 
 
 def test_a_turn_with_tools_is_dropped_whole_from_what_is_sent(caller: Caller, simulator: Simulator) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from barechat.options import CallOptions, RunOptions
     from barechat.receipt import Receipt
-    from barechat.records import Reply, Run
+    from barechat.records import Reply
     from barechat.settings import Path as AnyPath
 
 logger = logging.getLogger("barechat")
@@ -246,22 +246,18 @@ class Conversation(Generic[AnyClient]):
         if error.cost is not None and error.cost.picodollars != 0:
             self.cost.record(self.model or "", None, error.cost)
 
-    def _settled(self, turn: dict[str, Any], receipt: Receipt, replaced: list[dict[str, Any]]) -> None:
+    def _count_receipt(self, receipt: Receipt) -> None:
         if receipt.reply is not None:
             self.cost.calculate(receipt.reply)
-            self._remember([turn, receipt.reply.message.to_dict()], replaced)
         elif receipt.cost.picodollars != 0:
             self.cost.record(self.model or "", None, receipt.cost)
 
-    def _ran(self, prompt: Sequence[dict[str, Any]], run: Run) -> None:
-        """Remember a turn in which tools were called: what came after the prompt, and its own message."""
-        for reply in run.rounds:
-            self.cost.calculate(reply)
-        self._remember(run.messages[len(prompt) - 1 :])
+    def _settled(self, turn: dict[str, Any], receipt: Receipt, replaced: list[dict[str, Any]]) -> None:
+        if receipt.reply is not None:
+            self._remember([turn, receipt.reply.message.to_dict()], replaced)
 
     def _summarized(self, old: list[dict[str, Any]], reply: Reply) -> None:
         """Let a summary stand for old messages, if they are still what is sent first."""
-        self.cost.calculate(reply)
         with self._changing:
             now = history.sent(self.messages)
             rest = now[history.lead(now) :]

@@ -74,19 +74,17 @@ class ChatSession(Conversation[Client]):
         Raises:
             BarechatError: as `Client.run`; the messages are as they were.
         """
+        from barechat.tools import run  # noqa: PLC0415 - it takes a while, and few need it
+
         turn = _said(user_message)
         self._sum_up(turn)
         prompt = self._prompt(self.messages, turn)
         merged = self._merged_for_run(options)
-        try:
-            run = self._client.run(
-                prompt, tools, model=self.model, max_rounds=max_rounds, on_delta=on_delta, on_call=on_call, **merged
-            )
-        except BarechatError as error:
-            self._count(error)
-            raise
-        self._ran(prompt, run)
-        return run
+        ran = run(
+            self._ask, self._listen, prompt, tools, max_rounds, on_delta, on_call, {**merged, "model": self.model}
+        )
+        self._remember(ran.messages[len(prompt) - 1 :])
+        return ran
 
     def close(self) -> None:
         """Let other sessions write the file. The client stays open."""
@@ -101,30 +99,37 @@ class ChatSession(Conversation[Client]):
     def _send(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> Reply:
         self._sum_up(turn)
         before = self.messages[: len(self.messages) - len(replaced)]
-        reply = self._call(self._prompt(before, turn), self.model, self._merged(options))
-        self.cost.calculate(reply)
+        reply = self._ask(self._prompt(before, turn), model=self.model, **self._merged(options))
         self._remember([turn, reply.message.to_dict()], replaced)
         return reply
 
     def _stream(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> ChatStream:
         self._sum_up(turn)
         prompt = self._prompt(self.messages[: len(self.messages) - len(replaced)], turn)
-        stream = self._client.stream(prompt, model=self.model, **self._merged(options))
+        stream = self._listen(prompt, model=self.model, **self._merged(options))
         stream.when_filed(lambda receipt: self._settled(turn, receipt, replaced))
         return stream
 
     def _sum_up(self, turn: dict[str, Any]) -> None:
         if old := self._to_summarize(turn):
-            self._summarized(
-                old, self._call(history.summary_request(old), self.summarize_with, self._summary_options())
-            )
+            asked = history.summary_request(old)
+            self._summarized(old, self._ask(asked, model=self.summarize_with, **self._summary_options()))
 
-    def _call(self, messages: list[dict[str, Any]], model: str | None, options: CallOptions) -> Reply:
+    def _ask(self, messages: list[dict[str, Any]], **options: Any) -> Reply:
+        """Make a call, and count it at once: whatever comes after it, it is paid for."""
         try:
-            return self._client.chat(messages, model=model, **options)
+            reply = self._client.chat(messages, **options)
         except BarechatError as error:
             self._count(error)
             raise
+        self.cost.calculate(reply)
+        return reply
+
+    def _listen(self, messages: list[dict[str, Any]], **options: Any) -> ChatStream:
+        """Begin a stream that is counted when it has ended, however it has."""
+        stream = self._client.stream(messages, **options)
+        stream.when_filed(self._count_receipt)
+        return stream
 
 
 class AsyncChatSession(Conversation[AsyncClient]):
@@ -164,19 +169,17 @@ class AsyncChatSession(Conversation[AsyncClient]):
         **options: Unpack[RunOptions],
     ) -> Run:
         """Same as ChatSession.run, awaited."""
+        from barechat.tools import run_async  # noqa: PLC0415 - it takes a while, and few need it
+
         turn = _said(user_message)
         await self._sum_up(turn)
         prompt = self._prompt(self.messages, turn)
         merged = self._merged_for_run(options)
-        try:
-            run = await self._client.run(
-                prompt, tools, model=self.model, max_rounds=max_rounds, on_delta=on_delta, on_call=on_call, **merged
-            )
-        except BarechatError as error:
-            self._count(error)
-            raise
-        self._ran(prompt, run)
-        return run
+        ran = await run_async(
+            self._ask, self._listen, prompt, tools, max_rounds, on_delta, on_call, {**merged, "model": self.model}
+        )
+        self._remember(ran.messages[len(prompt) - 1 :])
+        return ran
 
     async def close(self) -> None:
         """Same as ChatSession.close, awaited."""
@@ -191,28 +194,36 @@ class AsyncChatSession(Conversation[AsyncClient]):
     async def _send(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> Reply:
         await self._sum_up(turn)
         before = self.messages[: len(self.messages) - len(replaced)]
-        reply = await self._call(self._prompt(before, turn), self.model, self._merged(options))
-        self.cost.calculate(reply)
+        reply = await self._ask(self._prompt(before, turn), model=self.model, **self._merged(options))
         self._remember([turn, reply.message.to_dict()], replaced)
         return reply
 
     def _stream(self, turn: dict[str, Any], replaced: list[dict[str, Any]], options: CallOptions) -> AsyncChatStream:
         prompt = self._prompt(self.messages[: len(self.messages) - len(replaced)], turn)
-        stream = self._client.stream(prompt, model=self.model, **self._merged(options))
+        stream = self._listen(prompt, model=self.model, **self._merged(options))
         stream.when_filed(lambda receipt: self._settled(turn, receipt, replaced))
         return stream
 
     async def _sum_up(self, turn: dict[str, Any]) -> None:
         if old := self._to_summarize(turn):
             asked = history.summary_request(old)
-            self._summarized(old, await self._call(asked, self.summarize_with, self._summary_options()))
+            self._summarized(old, await self._ask(asked, model=self.summarize_with, **self._summary_options()))
 
-    async def _call(self, messages: list[dict[str, Any]], model: str | None, options: CallOptions) -> Reply:
+    async def _ask(self, messages: list[dict[str, Any]], **options: Any) -> Reply:
+        """Same as ChatSession._ask, awaited."""
         try:
-            return await self._client.chat(messages, model=model, **options)
+            reply = await self._client.chat(messages, **options)
         except BarechatError as error:
             self._count(error)
             raise
+        self.cost.calculate(reply)
+        return reply
+
+    def _listen(self, messages: list[dict[str, Any]], **options: Any) -> AsyncChatStream:
+        """Same as ChatSession._listen."""
+        stream = self._client.stream(messages, **options)
+        stream.when_filed(self._count_receipt)
+        return stream
 
 
 def _said(content: str | Sequence[dict[str, Any]]) -> dict[str, Any]:
