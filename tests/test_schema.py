@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from barechat.errors import ParameterError
 from barechat.schema import Schema, check_schema, enclosed, is_name, name_of, rooted, strict
 from barechat.simulator.schema.strict import find_schema_fault
+from barechat.wire.body import plain
 
 
 def member(schema: Schema, **definitions: Any) -> Schema:
@@ -194,6 +198,20 @@ STRING = {"type": "string"}
             r"it refers to '#/definitions/a', which isn't among",
         ),
         ({"$ref": "#"}, "it refers to '#'"),
+        ({"type": "object", "$ref": "#"}, "it refers to '#', which"),
+        (
+            {"$ref": "#/$defs/a", "type": "object", "$defs": {"a": {"type": "array", "items": {"$ref": "#"}}}},
+            "refers to",
+        ),
+        (
+            {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}},
+            r"it#/\$defs/a refers to itself alone: say what",
+        ),
+        (
+            {"$defs": {"a": {"type": "object", "$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
+            r"it#/\$defs/a refers to itself alone",
+        ),
+        ({**STRING, "format": []}, r"its format must be text, not \[\]"),
         ({**STRING, "$defs": [STRING]}, r"it has \$defs that are no object"),
         ({**STRING, "$defs": {"a": 7}}, r"it#/\$defs/a is no JSON schema"),
     ],
@@ -201,6 +219,71 @@ STRING = {"type": "string"}
 def test_what_is_no_schema_is_refused_by_the_part_that_is_none(schema: Any, sentence: str) -> None:
     with pytest.raises(ParameterError, match=sentence):
         check_schema(schema, "it")
+
+
+def test_a_definition_may_be_another_s_or_the_root_s_other_name() -> None:
+    check_schema({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": STRING}}, "it")
+    check_schema({"type": "object", "properties": {}, "$defs": {"a": {"$ref": "#"}}}, "it")
+
+
+SCALARS: st.SearchStrategy[Any] = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from((2**64, "\ud800", "a"))
+    | st.text(max_size=3)
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=3), one, max_size=3),
+    max_leaves=5,
+)
+KINDS = ("object", "array", "string", "number", "integer", "boolean", "null")
+REFERENCES = st.sampled_from(("#", "#/$defs/a", "#/$defs/b"))
+
+
+def parts(one: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Return schemas made of others, of which about one in two is at fault somewhere."""
+    named = st.dictionaries(st.sampled_from(("a", "b")), one, max_size=2)
+    some = st.lists(one, min_size=1, max_size=2)
+    rare = dict.fromkeys(
+        ("default", "examples", "const", "contains", "required", "pattern", "minLength", "title", "x"), JSON
+    )
+    keywords: dict[str, st.SearchStrategy[Any]] = {
+        **rare,
+        "type": st.sampled_from(KINDS) | st.lists(st.sampled_from(KINDS), max_size=2),
+        "properties": named,
+        "items": one,
+        **dict.fromkeys(("anyOf", "oneOf", "prefixItems"), some),
+        "enum": st.lists(JSON, min_size=1, max_size=2),
+        "$ref": REFERENCES,
+        "$defs": named,
+        "format": JSON,
+        "description": st.text(max_size=3),
+    }
+    begun = st.fixed_dictionaries({}, optional={name: keywords[name] for name in ("properties", "$defs", "$ref")})
+    more = st.lists(st.sampled_from(sorted(keywords)), max_size=3, unique=True).flatmap(
+        lambda names: st.fixed_dictionaries({name: keywords[name] for name in names})
+    )
+    of_object = st.fixed_dictionaries({"type": st.just("object"), "properties": named}, optional={"$defs": named})
+    return st.builds(lambda some, others: {**some, **others}, begun, more) | of_object
+
+
+SCHEMAS = st.recursive(JSON | st.sampled_from(KINDS).map(lambda kind: {"type": kind}), parts, max_leaves=6)
+
+
+@settings(max_examples=400)
+@given(schema=SCHEMAS)
+def test_any_json_is_refused_as_a_schema_or_can_be_sent_as_one_of_an_object(schema: Any) -> None:
+    try:
+        schema = plain(schema, "it")
+        check_schema(schema, "it")
+        made = strict(enclosed(schema)[0], "it")
+    except ParameterError:
+        return
+    assert (made["type"], made["required"]) == ("object", list(made["properties"]))
+    assert json.dumps(plain(made, "it"))
 
 
 def test_a_schema_may_refer_to_its_definitions_and_an_object_to_itself() -> None:

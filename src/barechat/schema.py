@@ -74,20 +74,38 @@ def enclosed(schema: Schema) -> tuple[Schema, bool]:
 
 
 def check_schema(schema: Any, where: str) -> None:
-    """Refuse what is no JSON schema, as far as it is read here. `where` begins the path that an error names.
+    """Refuse plain JSON that is no schema, as far as it is read here. `where` begins the path that an error names.
 
     Raises:
-        ParameterError: a part is of another form, or refers to a definition that isn't there.
+        ParameterError: a part is of another form, or refers to a definition that isn't there, or to itself alone.
     """
     if not isinstance(schema, dict):
         raise ParameterError(f"{where} is no JSON schema, which is an object: it is {shown(schema)}", param=where)
     definitions = schema.get("$defs", {})
     if not isinstance(definitions, dict):
         raise ParameterError(f"{where} has $defs that are no object of schemas: {shown(definitions)}", param=where)
-    known = {f"#/$defs/{name}" for name in definitions} | ({_ROOT} if schema.get("type") == "object" else set())
+    is_object = (
+        schema.get("type") == "object" and "$ref" not in schema
+    )  # a reference is spelt out, in place of the root
+    known = {f"#/$defs/{name}" for name in definitions} | ({_ROOT} if is_object else set())
     _check_part(_without(schema, "$defs"), where, known)
     for name, definition in definitions.items():
         _check_part(definition, f"{where}#/$defs/{name}", known)
+    for name in definitions:
+        _check_ends(definitions, name, f"{where}#/$defs/{name}")
+
+
+def _check_ends(definitions: dict[str, Schema], name: str, where: str) -> None:
+    """Refuse a definition whose references lead back to itself, with nothing on the way."""
+    reference, passed = f"#/$defs/{name}", set[str]()
+    while reference not in passed and reference != _ROOT:
+        passed.add(reference)
+        definition = definitions[_referred(reference)]
+        if "$ref" not in definition:
+            return
+        reference = definition["$ref"]
+    if reference != _ROOT:
+        raise ParameterError(f"{where} refers to itself alone: say what it is", param=where)
 
 
 def _check_part(schema: Any, where: str, known: set[str]) -> None:
@@ -125,7 +143,7 @@ def _is_text(value: Any) -> bool:
 _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "type": (_is_type, "one of JSON's types, or a list of them"),
     "$ref": (_is_text, "text"),
-    "description": (_is_text, "text"),
+    **dict.fromkeys(("description", "format"), (_is_text, "text")),
     "enum": (_is_list, "a list of values"),
     "properties": (lambda value: isinstance(value, dict), "an object of schemas"),
     **dict.fromkeys(("anyOf", "oneOf", "prefixItems"), (_is_list, "a list of schemas")),

@@ -116,8 +116,10 @@ def _described(
     if isinstance(arguments, Mapping):
         schema = dict(arguments)
         if is_strict:
+            schema = plain(schema, where)
             check_schema(schema, where)
-        return lambda text: functools.partial(function, **_object(text)), strict(schema, where) if is_strict else schema
+            schema = strict(schema, where)
+        return lambda text: functools.partial(function, **_object(text)), schema
     if arguments is not None:
         whole: Shape[Any] = Shape(arguments, where)
         return lambda text: functools.partial(function, whole.read(text)), whole.schema(is_strict=is_strict)

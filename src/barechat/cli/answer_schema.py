@@ -11,6 +11,7 @@ import click
 from barechat.errors import ParameterError
 from barechat.parameters import shown
 from barechat.schema import OR_NOT_STRICT, Schema, check_schema, enclosed, name_of, strict
+from barechat.wire.body import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,7 +63,7 @@ def schema_of(path: Path) -> AnswerSchema:
         click.UsageError: the file can't be read, isn't JSON, or is no schema that the strict mode takes.
     """
     try:
-        found = json.loads(path.read_text("utf-8-sig"))
+        found = plain(json.loads(path.read_text("utf-8-sig")), "schema")
         check_schema(found, "schema")
         schema, is_enclosed = enclosed(found)
         made = strict(schema, "schema")
