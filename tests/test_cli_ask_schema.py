@@ -113,6 +113,16 @@ def streamed(*pieces: bytes) -> str:
             1,
             "error: the answer isn't JSON: it has NaN",
         ),
+        (
+            [piece('{"name":5,"born":1815}'), piece(finish_reason="stop")],
+            1,
+            "error: the answer's name is no string, as the schema wants one: it is 5; the answer begins '{\"name\"",
+        ),
+        (
+            [piece('{"name":"Ada","born":null,"died":1852}'), piece(finish_reason="stop")],
+            1,
+            "error: the answer has a 'died', which the schema has not; the answer begins",
+        ),
         ([piece("7"), piece(finish_reason="stop")], 1, "error: the answer is no object"),
     ],
 )

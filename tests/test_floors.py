@@ -18,7 +18,7 @@ import barechat
 SOURCE = Path(barechat.__file__).parent
 FLOORS = {
     **dict.fromkeys(("errors", "records", "parameters", "settings", "usage", "media"), 0),
-    **dict.fromkeys(("wire", "money", "schema", "docstrings", "spending"), 1),
+    **dict.fromkeys(("wire", "money", "schema", "fitting", "docstrings", "spending"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing", "shapes", "options"), 2),
     **dict.fromkeys(("drive", "transport", "ledger", "parsing", "tool", "rounds", "tools"), 3),
     **dict.fromkeys(("base_client", "client", "async_client", "streams", "files", "session_file"), 4),

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from barechat.errors import ParameterError
 from barechat.schema import Schema, check_schema, enclosed, is_name, name_of, rooted, strict
 from barechat.simulator.schema.strict import find_schema_fault
 from barechat.wire.body import plain
+from schemas import ANY_SCHEMA
 
 
 def member(schema: Schema, **definitions: Any) -> Schema:
@@ -211,6 +211,10 @@ STRING = {"type": "string"}
             {"$defs": {"a": {"type": "object", "$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}},
             r"it#/\$defs/a refers to itself alone",
         ),
+        ({**STRING, "minLength": "one"}, "its minLength must be a number, not 'one'"),
+        ({"type": "number", "maximum": True}, "its maximum must be a number, not True"),
+        ({"type": "number", "multipleOf": 0}, "its multipleOf must be a number above 0, not 0"),
+        ({"type": "object", "required": [7]}, r"its required must be a list of names, not \[7\]"),
         ({**STRING, "format": []}, r"its format must be text, not \[\]"),
         ({**STRING, "$defs": [STRING]}, r"it has \$defs that are no object"),
         ({**STRING, "$defs": {"a": 7}}, r"it#/\$defs/a is no JSON schema"),
@@ -226,55 +230,8 @@ def test_a_definition_may_be_another_s_or_the_root_s_other_name() -> None:
     check_schema({"type": "object", "properties": {}, "$defs": {"a": {"$ref": "#"}}}, "it")
 
 
-SCALARS: st.SearchStrategy[Any] = (
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.sampled_from((2**64, "\ud800", "a"))
-    | st.text(max_size=3)
-)
-JSON = st.recursive(
-    SCALARS,
-    lambda one: st.lists(one, max_size=3) | st.dictionaries(st.text(max_size=3), one, max_size=3),
-    max_leaves=5,
-)
-KINDS = ("object", "array", "string", "number", "integer", "boolean", "null")
-REFERENCES = st.sampled_from(("#", "#/$defs/a", "#/$defs/b"))
-
-
-def parts(one: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """Return schemas made of others, of which about one in two is at fault somewhere."""
-    named = st.dictionaries(st.sampled_from(("a", "b")), one, max_size=2)
-    some = st.lists(one, min_size=1, max_size=2)
-    rare = dict.fromkeys(
-        ("default", "examples", "const", "contains", "required", "pattern", "minLength", "title", "x"), JSON
-    )
-    keywords: dict[str, st.SearchStrategy[Any]] = {
-        **rare,
-        "type": st.sampled_from(KINDS) | st.lists(st.sampled_from(KINDS), max_size=2),
-        "properties": named,
-        "items": one,
-        **dict.fromkeys(("anyOf", "oneOf", "prefixItems"), some),
-        "enum": st.lists(JSON, min_size=1, max_size=2),
-        "$ref": REFERENCES,
-        "$defs": named,
-        "format": JSON,
-        "description": st.text(max_size=3),
-    }
-    begun = st.fixed_dictionaries({}, optional={name: keywords[name] for name in ("properties", "$defs", "$ref")})
-    more = st.lists(st.sampled_from(sorted(keywords)), max_size=3, unique=True).flatmap(
-        lambda names: st.fixed_dictionaries({name: keywords[name] for name in names})
-    )
-    of_object = st.fixed_dictionaries({"type": st.just("object"), "properties": named}, optional={"$defs": named})
-    return st.builds(lambda some, others: {**some, **others}, begun, more) | of_object
-
-
-SCHEMAS = st.recursive(JSON | st.sampled_from(KINDS).map(lambda kind: {"type": kind}), parts, max_leaves=6)
-
-
 @settings(max_examples=400)
-@given(schema=SCHEMAS)
+@given(schema=ANY_SCHEMA)
 def test_any_json_is_refused_as_a_schema_or_can_be_sent_as_one_of_an_object(schema: Any) -> None:
     try:
         schema = plain(schema, "it")

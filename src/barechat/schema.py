@@ -140,11 +140,23 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str)
 
 
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "type": (_is_type, "one of JSON's types, or a list of them"),
     "$ref": (_is_text, "text"),
     **dict.fromkeys(("description", "format"), (_is_text, "text")),
     "enum": (_is_list, "a list of values"),
+    "required": (_are_texts, "a list of names"),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), (_is_number, "a number")),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), (_is_number, "a number")),
+    "multipleOf": (lambda value: _is_number(value) and value > 0, "a number above 0"),
     "properties": (lambda value: isinstance(value, dict), "an object of schemas"),
     **dict.fromkeys(("anyOf", "oneOf", "prefixItems"), (_is_list, "a list of schemas")),
 }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from barechat.errors import ParameterError
+from barechat.fitting import misfit
 from barechat.parameters import shown
 from barechat.schema import OR_NOT_STRICT, Schema, check_schema, enclosed, name_of, strict
 from barechat.wire.body import plain
@@ -38,17 +39,14 @@ class AnswerSchema:
         """Return what an answer holds.
 
         Raises:
-            UnfitError: it isn't JSON, or no object, or lacks a member: not every server keeps to a schema.
+            UnfitError: it isn't JSON, or not by the schema: not every server keeps to one.
         """
         try:
             value = json.loads(text, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             raise UnfitError(f"the answer isn't JSON: {error}; it begins {shown(text[:60])}") from error
-        if not isinstance(value, dict):
-            raise UnfitError(f"the answer is no object, as the schema wants one: it begins {shown(text[:60])}")
-        for name in self.schema["required"]:
-            if name not in value:
-                raise UnfitError(f"the answer has no {name!r}, which the schema wants: it begins {shown(text[:60])}")
+        if (told := misfit(value, self.schema, "the answer")) is not None:
+            raise UnfitError(f"{told}; the answer begins {shown(text[:60])}")
         return value["value"] if self.is_enclosed else value
 
 
