@@ -144,6 +144,20 @@ def test_a_stream_that_breaks_off_prints_nothing(simulator: Simulator, file: Pat
     assert "the stream ended before the answer did" in done.stderr
 
 
+def test_what_doesn_t_fit_leaves_the_session_as_it_was(simulator: Simulator, file: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept" / "who.json"
+    asked = ["ask", "Who?", "-c", "who", "-s", "Be brief.", "--schema", str(file)]
+    for before in (False, True):
+        if before:
+            simulator.fail_next(reply='{"name":"Ada","born":1815}')
+            assert run(*asked, url=simulator.url, BARECHAT_SESSIONS=str(kept.parent)).returncode == 0
+        was = kept.read_text() if before else None
+        simulator.fail_next(reply='{"name":"Ada","born":"1815"}')
+        done = run(*asked, url=simulator.url, BARECHAT_SESSIONS=str(kept.parent))
+        assert (done.stdout, done.returncode) == ("", 1)
+        assert (kept.read_text() if kept.exists() else None) == was
+
+
 def test_an_answer_that_nests_without_end_is_no_crash(file: Path) -> None:
     with pytest.raises(UnfitError, match="isn't JSON"):
         schema_of(file).read("[" * 100_000)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from barechat.cli.answer_schema import UnfitError
 from barechat.cli.options import messages_before, session_of
 from barechat.cli.printing import Printer
+from barechat.cli.sessions import directory, file_name
 from barechat.cli.terminal import OutputClosedError
 from barechat.cli.wording import ENDS, bill, failure_facts
 from barechat.errors import BarechatError, ParameterError
@@ -48,7 +49,15 @@ def _line(client: Client, question: Question) -> Iterator[_Line]:
         yield _Line(said=said, options=options, chat=client.chat, stream=client.stream, run=client.run)
         return
     with session_of(terms, client) as session:
-        yield _Line(said=question.content, options=form, chat=session.send, stream=session.stream, run=session.run)
+        path = directory() / file_name(terms.name)
+        is_new = not path.exists()
+        try:
+            yield _Line(said=question.content, options=form, chat=session.send, stream=session.stream, run=session.run)
+        except UnfitError:
+            session.undo()
+            if is_new:
+                path.unlink(missing_ok=True)
+            raise
 
 
 class Asking:
@@ -62,6 +71,7 @@ class Asking:
         self._notes = notes
         self._transcript = transcript
         self._printer = Printer(question, answer, notes, shows_wire=transcript is not None)
+        self._replies: Sequence[Reply] = ()
         self._partial: Callable[[], Reply | None] = lambda: None
         self._started = time.monotonic()
 
@@ -80,7 +90,7 @@ class Asking:
     def _run(self) -> int:
         raised_by_tools = tuple(kind for tool in self._question.tools for kind in tool.raises)
         try:
-            replies = self._replies()
+            self._ask()
         except KeyboardInterrupt:
             self._printer.show_partial(self._partial())
             self._notes.line(ENDS["partial"], "yellow")
@@ -92,22 +102,22 @@ class Asking:
             self._printer.show_partial(error.partial)
             self._fail(error)
             return _ERROR
+        except UnfitError as error:
+            self._notes.end_line()
+            self._notes.error(str(error))
+            self._bill(*self._replies)
+            return _ERROR
         except raised_by_tools as error:
             self._printer.show_partial(None)
             self._notes.error(f"a tool ended it: {type(error).__name__}: {error}")
             self._bill()
             return _ERROR
-        return self._ended(replies)
+        return self._ended(self._replies)
 
     def _ended(self, replies: Sequence[Reply]) -> int:
         """Print what came whole, and say how it ended where that isn't well."""
         reply = replies[-1]
-        try:
-            self._printer.show(replies)
-        except UnfitError as error:
-            self._notes.error(str(error))
-            self._bill(*replies)
-            return _ERROR
+        self._printer.show(replies)
         is_refused = self._question.answer_schema is not None and reply.message.refusal
         if is_refused:
             self._notes.line(f"refused: the model declined to answer: {reply.message.refusal}", "yellow")
@@ -116,11 +126,16 @@ class Asking:
         self._bill(*replies)
         return _OTHER_VERDICT if is_refused or reply.verdict != "complete" else 0
 
-    def _replies(self) -> Sequence[Reply]:
-        """Ask, and return the reply; where there are tools, those of all rounds."""
+    def _ask(self) -> None:
+        """Ask, and keep the reply; where there are tools, those of all rounds.
+
+        Raises:
+            UnfitError: it isn't by the schema; a session has forgotten it.
+        """
         try:
             with _line(self._client, self._question) as line:
-                return self._asked(line)
+                self._replies = self._asked(line)
+                self._printer.check(self._replies)
         finally:
             if self._transcript is not None:
                 self._transcript.end()

@@ -49,12 +49,17 @@ class Printer:
         self._answer.end_line()
         self._notes.line(line if len(line) <= _MOST_TOLD else f"{line[: _MOST_TOLD - 3]}...", "dim")
 
-    def show(self, replies: Sequence[Reply]) -> None:
-        """Print what there is of the replies, unless it was printed as it came.
+    def check(self, replies: Sequence[Reply]) -> None:
+        """Refuse what isn't to be printed.
 
         Raises:
-            UnfitError: the last isn't what the schema asks for.
+            UnfitError: the last reply isn't what the schema asks for.
         """
+        if not self._question.as_json:
+            self._values(replies[-1])
+
+    def show(self, replies: Sequence[Reply]) -> None:
+        """Print what there is of the replies that `check` has passed, unless it was printed as it came."""
         self._notes.end_line()
         if self._question.as_json:
             self._answer.write(self._json(replies[-1].raw) + "\n")
@@ -76,15 +81,18 @@ class Printer:
                 self._show_choice(choice)
         self._answer.end_line()
 
-    def _show_values(self, reply: Reply) -> None:
+    def _values(self, reply: Reply) -> list[Any]:
+        """Return what a whole reply's choices hold by the schema, where there is one."""
         schema = self._question.answer_schema
         if schema is None or reply.verdict not in _MAY_BE_WHOLE:
-            return
+            return []
         answered = [choice.message for choice in reply.choices if not choice.message.refusal]
-        values = [schema.read(message.content or "") for message in answered if not message.tool_calls]
-        for value in values:
+        return [schema.read(message.content or "") for message in answered if not message.tool_calls]
+
+    def _show_values(self, reply: Reply) -> None:
+        for value in self._values(reply):
             self._answer.write(self._json(value) + "\n")
-        for choice in reply.choices:
+        for choice in reply.choices if reply.verdict in _MAY_BE_WHOLE else ():
             self._show_calls(choice)
 
     def _show_choice(self, choice: Choice) -> None:
