@@ -21,7 +21,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 
-from barechat.transport.heads import fault_of_head, head_end, is_interim
+from barechat.transport.heads import INTERIM, fault_of_head, head_end, is_interim
 from barechat.transport.names import Addresses, look_up
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 KEPT_S = 15.0  # that a connection is kept while nobody uses it: as long as aiohttp does
 _MAX_HEADER_BYTES = 65536
 JOINED_BYTES = 65536  # one packet or record is better than two, but not worth the copy of a large image
-_INTERIM = frozenset(range(100, 200)) - {101}
 
 
 class Connector(aiohttp.TCPConnector):
@@ -110,7 +109,7 @@ class Handler(ResponseHandler):
             self.transport.write(body)
         while True:
             message, content = await self.read()
-            if message.code not in _INTERIM:
+            if message.code not in INTERIM:
                 return message, content
 
     def is_writing(self) -> bool:

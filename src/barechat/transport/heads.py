@@ -26,6 +26,8 @@ _FOLD = re.compile(rb"\r?\n[ \t]+")
 _END = re.compile(rb"\n\r?\n")
 CHUNK_SIZE = rb"(0*[0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n"
 _CHUNK_SIZE = re.compile(CHUNK_SIZE)
+INTERIM = frozenset(range(100, 200)) - {101}
+"""The statuses of what comes before the answer's own head."""
 
 
 def head_end(data: bytes | bytearray, start: int) -> int:
@@ -82,8 +84,8 @@ def chunk_size(line: bytes) -> int | None:
 
 
 def is_interim(head: bytes) -> bool:
-    """Say whether a sound head is one of those that come before the answer's own: 1xx, but for 101."""
-    return head[9:10] == b"1" and head[9:12] != b"101"
+    """Say whether a sound head is one of those that come before the answer's own."""
+    return int(head[9:12]) in INTERIM
 
 
 def _fault_of_lines(text: bytes, grammar: re.Pattern[bytes]) -> str | None:
