@@ -175,13 +175,38 @@ def test_what_a_tool_lets_through_ends_it_with_the_cost(simulator: Simulator, he
     assert "exact" in bill
 
 
-def test_too_many_rounds_are_an_error_with_the_cost_of_all(simulator: Simulator, here: Path) -> None:
+@pytest.mark.parametrize("more", [[], ["--no-stream"]])
+def test_too_many_rounds_are_an_error_with_the_cost_of_all(more: list[str], simulator: Simulator, here: Path) -> None:
     simulator.fail_next(**calls(("weather", {"city": "Oslo"}), text="Hm."), times=10)
-    done = ask(here, "How?", "--tool", "mine:weather", url=simulator.url)
+    done = ask(here, "How?", "--tool", "mine:weather", *more, url=simulator.url)
     assert (done.stdout, done.returncode) == ("Hm.\n" * 10, 1)
     *_, said, facts = done.stderr.splitlines()
     assert said.startswith("error: after 10 rounds the model still calls tools")
     assert facts.startswith("10 attempts · $0.")
+
+
+@pytest.mark.parametrize("more", [[], ["--no-stream"], ["--no-stream", "-c", "trip"]])
+def test_what_rounds_said_whose_calls_all_failed_is_printed_once(
+    more: list[str], simulator: Simulator, here: Path
+) -> None:
+    where = {"BARECHAT_SESSIONS": str(here / "kept")}
+    simulator.fail_next(reply="Where?")
+    ask(here, "Hello.", "-c", "trip", url=simulator.url, **where)
+    for text in ("One.", "Two.", "Three."):
+        simulator.fail_next(**calls(("weather", {"city": "Nowhere"}), text=text))
+    done = ask(here, "How?", "--tool", "mine:weather", *more, url=simulator.url, **where)
+    assert (done.stdout, done.returncode) == ("One.\nTwo.\nThree.\n", 1)
+    assert "error: none of the model's calls worked" in done.stderr
+
+
+@pytest.mark.parametrize("more", [[], ["--no-stream"]])
+def test_a_round_that_the_server_fails_leaves_what_was_said_before_it(
+    more: list[str], simulator: Simulator, here: Path
+) -> None:
+    simulator.fail_next(**calls(("weather", {"city": "Oslo"}), text="Let me see."))
+    simulator.fail_next(status=400)
+    done = ask(here, "How?", "--tool", "mine:weather", *more, url=simulator.url)
+    assert (done.stdout, done.returncode) == ("Let me see.\n", 1)
 
 
 # What can't be asked

@@ -99,7 +99,7 @@ class Asking:
         except (ParameterError, OutputClosedError):
             raise  # refused before anything was sent; nobody reads
         except BarechatError as error:
-            self._printer.show_partial(error.partial)
+            self._printer.show_failed(error)
             self._fail(error)
             return _ERROR
         except UnfitError as error:

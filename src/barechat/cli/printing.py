@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from barechat import history
+from barechat.errors import ToolsFailed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from barechat.cli.question import Question
     from barechat.cli.terminal import Answer, Notes
+    from barechat.errors import BarechatError
     from barechat.records import Choice, Delta, Reply, ToolCall
 
 _MAY_BE_WHOLE = ("complete", "unknown")
@@ -72,6 +76,18 @@ class Printer:
                     if not self._question.tools:
                         self._show_calls(choice)
                 self._answer.end_line()
+
+    def show_failed(self, error: BarechatError) -> None:
+        """Print what each round before an error said, unless it was printed as it came, and what came of the last."""
+        self._notes.end_line()
+        if not self._is_live and not self._question.as_json and self._question.answer_schema is None:
+            messages = error.messages or []
+            for message in messages[history.last_turn(messages) :]:
+                if message["role"] == "assistant":
+                    self._answer.write((message.get("content") or "") + (message.get("refusal") or ""))
+                    self._answer.end_line()
+        # The last round's calls were made, so that it is among the messages already.
+        self.show_partial(None if isinstance(error, ToolsFailed) else error.partial)
 
     def show_partial(self, reply: Reply | None) -> None:
         """Print what came of a reply that isn't whole; half an object or tool call would look like a whole one."""
