@@ -244,6 +244,8 @@ def test_a_server_that_names_a_new_model_each_time_is_not_remembered_for_ever() 
     assert [prices.resolve(f"nobody-{number}") for number in range(2500)] == [None] * 2500
     assert len(prices._resolved) <= 1000
     assert prices.resolve("gpt-4o-2024-08-06") == prices.resolve("gpt-4o-2024-08-06") == "gpt-4o"
+    assert prices.resolve("x" * 10**6) is None
+    assert max(map(len, prices._resolved)) <= 200
 
 
 @pytest.mark.parametrize(
