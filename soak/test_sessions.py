@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
+import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from barechat.simulator import Simulator
@@ -24,6 +27,7 @@ with Client({KEY!r}, sys.argv[1]) as client:
                      summarize_with="gpt-4.1-nano") as session:
         told = sum(message["role"] == "user" for message in session.messages)
         for number in range(told, {TURNS}):
+            print(number, flush=True)
             reply = session.send(f"Question {{number}}: what then? " + "And so on. " * 20)
             assert reply.usage.prompt_tokens <= {MOST_TOKENS}, reply.usage
 """
@@ -34,15 +38,15 @@ def test_a_thousand_turns_stay_under_the_limit_and_lose_none_to_kills(tmp_path: 
     with Simulator() as simulator:
         told = 0
         while told < TURNS:
-            talking = subprocess.Popen([sys.executable, "-c", _TALK, simulator.url, str(path)])
-            try:
-                talking.wait(dice.uniform(0.3, 0.8))
-            except subprocess.TimeoutExpired:
+            command = [sys.executable, "-c", _TALK, simulator.url, str(path)]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as talking:
+                assert talking.stdout is not None
+                turns = sum(1 for _ in itertools.islice(talking.stdout, dice.randint(1, 80)))
+                time.sleep(dice.uniform(0, 0.01))  # into the last of them, or the one after it
                 talking.kill()
-                talking.wait()
-                kills += 1
-            else:
-                assert talking.returncode == 0
+            assert talking.returncode in {0, -signal.SIGKILL}
+            kills += talking.returncode != 0
+            assert turns > 0
             before = told
             told = _told(path)
             assert told >= before
