@@ -141,7 +141,7 @@ def _job(python: list[str], order: dict[str, Any]) -> dict[str, Any]:
 
 
 def _short(where: str) -> str:
-    return re.sub(r".*/(site-packages|src|python3\.\d+)/", "", where)
+    return re.sub(r".*/(?:(?:site-packages|src|python3\.\d+)/|(?=bench/))", "", where)
 
 
 def _room(where: str) -> str:
