@@ -3,7 +3,8 @@
 One writer calls these, within a transaction that nobody else can write in (BEGIN IMMEDIATE); so what is read here and
 written after it can't have changed in between. A batch takes the same few statements whatever its size, its rows as one
 JSON text: each statement lets go of Python's global lock, and to get that back from a busy thread takes up to 5 ms.
-None of a call's reads a whole table, so that a ledger of a million attempts is as quick as a new one.
+None of a call's reads a whole table, so that a ledger of a million attempts is as quick as a new one. It is long since
+it is one: what holds, what settles and what counts must agree, in each transaction.
 """
 
 from __future__ import annotations

@@ -31,7 +31,8 @@ from barechat.transport.common import (
     tls_fault,
     tls_refused,
 )
-from barechat.transport.handler import JOINED_BYTES, Connector, handler_of
+from barechat.transport.handler import Connector, handler_of
+from barechat.transport.http_request import ONE_PIECE_BYTES, request_head
 from barechat.transport.tls import asked_context, made_context
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class AsyncTransport:
         pool = await self._pool(loop)
         answer = AsyncAnswer(await self._connection(pool, step.connect_by), loop)
         try:
-            await self._ask(answer, step, pool.host)
+            await self._ask(answer, step)
         except BaseException:
             answer.close()
             raise
@@ -97,25 +98,14 @@ class AsyncTransport:
         # Out here, so that a ClientResponseError is no part of it: that one's repr shows all headers, the key's too.
         raise fault from (None if isinstance(cause, aiohttp.ClientResponseError) else cause)
 
-    async def _ask(self, answer: AsyncAnswer, step: Send, host: str) -> None:
+    async def _ask(self, answer: AsyncAnswer, step: Send) -> None:
         by = step.head_by
         if by is not None and by.at <= time.monotonic():
             raise deadline_exceeded(by, sent=False)
         step.leaving()
-        await answer.begin(self._head(step, host), step.body, by)
+        await answer.begin(request_head(step, None if self._tunnels else self._proxy), step.body, by)
         if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
             raise proxy_refused(self._proxy.url, answer.status)  # unread: it may repeat the password
-
-    def _head(self, step: Send, host: str) -> bytes:
-        """Return a request's head as it goes over the wire."""
-        headers = {"Host": host, **step.headers}
-        if self._proxy is not None and not self._tunnels:
-            target = step.url
-            headers |= self._proxy_headers()
-        else:
-            target = "/" + step.url.split("/", 3)[3]
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        return f"POST {target} HTTP/1.1\r\n{lines}Content-Length: {len(step.body)}\r\n\r\n".encode()
 
     def _proxy_headers(self) -> dict[str, str]:
         authorization = None if self._proxy is None else self._proxy.authorization
@@ -174,7 +164,7 @@ class AsyncAnswer:
         Raises:
             BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
-        self._is_large = len(body) >= JOINED_BYTES
+        self._is_large = len(body) > ONE_PIECE_BYTES
         self._set_timer(by)
         try:
             message, content = await self._handler.ask(head, body)

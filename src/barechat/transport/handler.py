@@ -22,6 +22,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpProcessingError
 
 from barechat.transport.heads import INTERIM, fault_of_head, head_end, is_interim
+from barechat.transport.http_request import ONE_PIECE_BYTES
 from barechat.transport.names import Addresses, look_up
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 KEPT_S = 15.0  # that a connection is kept while nobody uses it: as long as aiohttp does
 _MAX_HEADER_BYTES = 65536
-JOINED_BYTES = 65536  # one packet or record is better than two, but not worth the copy of a large image
 
 
 class Connector(aiohttp.TCPConnector):
@@ -59,9 +59,7 @@ class Connector(aiohttp.TCPConnector):
             proxy=None if proxy is None else yarl.URL(proxy),
             proxy_headers=proxy_headers,
         )
-        request = self._request()
-        self._key = request.connection_key
-        self.host: str = request.headers["Host"]
+        self._key = self._request().connection_key
 
     async def connection(self, by: Deadline | None) -> Connection:
         """Return an idle connection, or make one."""
@@ -102,7 +100,7 @@ class Handler(ResponseHandler):
         )
         self.body_fault = None
         assert self.transport is not None  # noqa: S101 - the pool hands out none that is closed
-        if len(body) < JOINED_BYTES:
+        if len(body) <= ONE_PIECE_BYTES:
             self.transport.write(head + body)
         else:
             self.transport.write(head)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from barechat.settings import Proxy
     from barechat.steps import Send
 
-_ONE_PIECE_BYTES = 65536  # to join more than this to its head costs more than to send it by itself
+ONE_PIECE_BYTES = 65536  # to join more than this to its head costs more than to send it by itself
 _PORTS = {"http": 80, "https": 443}
 _SAFE = "/%?:@!$&'()*+,;=~"  # what a target may hold as it is (RFC 3986, section 3.3), and what is escaped already
 
@@ -46,7 +46,7 @@ def request_head(step: Send, proxy: Proxy | None) -> bytes:
 def send_request(sock: Socket, head: bytes, body: bytes) -> bool:
     """Send a request, and say whether all of it has left: a server may answer before it has read it, and close."""
     try:
-        if len(body) <= _ONE_PIECE_BYTES:
+        if len(body) <= ONE_PIECE_BYTES:
             sock.sendall(head + body)
         else:
             sock.sendall(head)

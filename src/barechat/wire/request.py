@@ -33,9 +33,7 @@ _SECRET_HEADER = re.compile(
 )
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OUR_HEADERS = frozenset({"content-length", "transfer-encoding"})
-_SPELLING = {
-    name.lower(): name for name in ("Authorization", "Host", "Proxy-Authorization", "X-Client-Request-Id", "api-key")
-}
+_SPELLING = {name.lower(): name for name in ("Authorization", "Proxy-Authorization", "X-Client-Request-Id", "api-key")}
 _SEGMENT_SAFE = "!$&'()*+,;=:@"  # RFC 3986, section 3.3: what a path's segment may hold besides letters and digits
 _MESSAGE_DEPTH = 4  # messages, a message, its content, a part, the part's text
 
