@@ -57,7 +57,7 @@ bench-bulk: $(STAMP)  ## how close a bulk run keeps to a server's limits, beside
 
 lock: $(STAMP)  ## pin the development versions anew, by hash, for every Python and platform at once
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --extra cli --extra tls --generate-hashes \
+	$(BIN)/uv pip compile --universal --python-version 3.11 --group dev --extra cli --extra simulator --extra tls --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --no-header --quiet --upgrade -o requirements-dev.txt pyproject.toml
 
 $(AIMOCK): | $(STAMP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import io
 import os
 import struct
@@ -133,6 +134,7 @@ class Terminal:
             stderr=theirs,
         )
         os.close(theirs)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def __enter__(self) -> Self:
         return self
@@ -145,8 +147,11 @@ class Terminal:
     def read(self) -> str:
         """Return what has come, "" at the end."""
         try:
-            leaks.heard.append(data := os.read(self.descriptor, 65536))
-            return data.decode().replace("\r\n", "\n")
+            text = ""
+            while not text and (data := os.read(self.descriptor, 65536)):
+                leaks.heard.append(data)
+                text = self._decoder.decode(data)
+            return text.replace("\r\n", "\n")
         except OSError:  # what Linux says at a terminal's end
             return ""
 

@@ -30,6 +30,7 @@ LOADED_LATE = {"client": {"bulk"}, "async_client": {"bulk"}}
 STARTS_THE_SIMULATOR = {"cli", "pytest_plugin"}
 WORLD = frozenset(
     [
+        "aiohappyeyeballs",
         "aiohttp",
         "asyncio",
         "click",
@@ -213,5 +214,5 @@ def test_what_a_browser_lacks_is_not_on_the_way_to_the_async_client() -> None:
     on_the_way = {name for name in seen if MODULES[name].room != "transport"}
     assert not {other for name in on_the_way for other in MODULES[name].foreign} & {
         *("socket", "ssl", "select", "selectors", "subprocess", "multiprocessing", "fcntl", "signal"),
-        *("aiohttp", "urllib3", "click"),
+        *("aiohappyeyeballs", "urllib3", "click"),
     }

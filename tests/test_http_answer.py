@@ -1,41 +1,34 @@
-"""An answer's head and its body's end, read from what a socket gives, wherever that is cut."""
+"""An answer's head and its body's end, read from what a connection gives, wherever that is cut."""
 
 from __future__ import annotations
 
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
-
 import pytest
 
-from barechat.transport.http_answer import Answer, read_head
+from barechat.transport.common import Cut, NotHttp
+from barechat.transport.http_answer import Answer
 
 INTERIM = b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nX-A: 1\r\nx-a: 2\r\n  3\r\n"
 
 
-class Pieces:
-    """A socket that gives these pieces, and then its end; or nothing more, if it stays open."""
-
-    def __init__(self, *pieces: bytes, is_open: bool = False) -> None:
-        self._pieces = [piece for piece in pieces if piece]
-        self._is_open = is_open
-
-    def recv(self, size: int) -> bytes:
-        if not self._pieces:
-            assert not self._is_open, "it would wait for ever"
-            return b""
-        piece, self._pieces[0] = self._pieces[0][:size], self._pieces[0][size:]
-        self._pieces = self._pieces[not self._pieces[0] :]
-        return piece
+def head_of(*pieces: bytes) -> Answer | None:
+    """Return an answer whose head has come with these pieces, or None if it hasn't come whole."""
+    answer = Answer()
+    for piece in pieces:
+        if piece and answer.take_head(piece):
+            return answer
+    return None
 
 
-def read_all(sock: Pieces) -> tuple[Answer, bytes]:
-    answer = Answer(sock)
-    data = answer.body.feed(answer.piece)
-    while not answer.body.is_whole:
-        if piece := sock.recv(65536):
-            data += answer.body.feed(piece)
-        else:
-            answer.body.end()
+def read_all(*pieces: bytes) -> tuple[Answer, bytes]:
+    """Return a whole answer and its data; an end of the connection follows the pieces."""
+    answer = Answer()
+    coming = iter([*filter(None, pieces), b""])
+    while not answer.take_head(next(coming)):
+        pass
+    data = answer.rest()
+    while not answer.is_whole:
+        data += answer.take(next(coming))
     return answer, data
 
 
@@ -51,7 +44,7 @@ def test_an_answer_is_the_same_wherever_it_is_cut(framing: bytes, body: bytes) -
     text = INTERIM + HEAD + framing + b"\r\n\r\n" + body
     splits = [[text[:at], text[at:]] for at in range(len(text))]
     for pieces in [*splits, [text[at : at + 1] for at in range(len(text))]]:
-        answer, data = read_all(Pieces(*pieces))
+        answer, data = read_all(*pieces)
         assert (answer.status, answer.headers["x-a"], data) == (200, "1, 2 3", b"hello")
         assert answer.keeps_connection == (framing != b"X: 1")
 
@@ -61,13 +54,13 @@ def test_a_head_that_is_cut_is_no_answer_and_a_body_that_is_cut_is_no_whole_one(
     starts = [text[:0], *(text[:at] for at in range(5, len(INTERIM) + 1))]
     starts += [text[:at] for at in range(len(INTERIM) + 5, len(text))]
     for start in starts:
-        with pytest.raises(RemoteDisconnected):
-            read_head(Pieces(start))
+        with pytest.raises(Cut, match="without an answer"):
+            read_all(start)
     for start in (b"H", b"HTTP", b"220 mail"):
-        with pytest.raises(BadStatusLine, match=start.decode()):
-            read_head(Pieces(start))
-    with pytest.raises(IncompleteRead, match=r"1 more"):
-        read_all(Pieces(text + b"hell"))
+        with pytest.raises(NotHttp, match=f"it begins '{start.decode()}'"):
+            read_all(start)
+    with pytest.raises(Cut, match="1 bytes too early"):
+        read_all(text + b"hell")
 
 
 @pytest.mark.parametrize(
@@ -84,8 +77,8 @@ def test_a_head_that_is_cut_is_no_answer_and_a_body_that_is_cut_is_no_whole_one(
 )
 def test_what_can_t_become_a_head_is_refused_before_it_has_come_whole(text: bytes, said: str) -> None:
     for pieces in ([text], [text[:3], text[3:]]):
-        with pytest.raises(HTTPException, match=said):
-            read_head(Pieces(*pieces, is_open=True))
+        with pytest.raises(NotHttp, match=said):
+            head_of(*pieces)
 
 
 @pytest.mark.parametrize(
@@ -102,16 +95,30 @@ def test_what_can_t_become_a_head_is_refused_before_it_has_come_whole(text: byte
     ],
 )
 def test_a_connection_is_kept_where_the_server_keeps_it(first: bytes, lines: bytes, keeps: bool) -> None:
-    answer, _ = read_all(Pieces(first + b"\r\n" + lines + b"Content-Length: 0\r\n\r\n"))
+    answer, _ = read_all(first + b"\r\n" + lines + b"Content-Length: 0\r\n\r\n")
     assert answer.keeps_connection == keeps
 
 
 @pytest.mark.parametrize("status", [b"101", b"204", b"304"])
 def test_an_answer_that_has_no_body_has_none_whatever_its_length_says(status: bytes) -> None:
-    answer = Answer(Pieces(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 5\r\n\r\n"))
-    assert answer.body.is_whole
+    answer = head_of(b"HTTP/1.1 " + status + b" X\r\nContent-Length: 5\r\n\r\n")
+    assert answer is not None
+    assert answer.is_whole
 
 
-def test_what_follows_a_body_of_known_length_is_kept_apart() -> None:
-    answer, data = read_all(Pieces(HEAD + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 200 OK"))
-    assert (data, answer.body.surplus) == (b"{}", b"HTTP/1.1 200 OK")
+@pytest.mark.parametrize(
+    ("framing", "body"), [(b"Content-Length: 2", b"{}"), (b"Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n")]
+)
+def test_what_follows_a_body_is_no_part_of_it_and_ends_its_connection(framing: bytes, body: bytes) -> None:
+    text = HEAD + framing + b"\r\n\r\n" + body
+    for pieces in ([text + b"HTTP/1.1 200 OK"], [text[:-1], text[-1:] + b"HTTP/1.1 200 OK"]):
+        answer, data = read_all(*pieces)
+        assert (data, answer.keeps_connection) == (b"{}", False)
+
+
+def test_a_broken_chunk_that_came_with_the_data_before_it_is_told_without_waiting_for_more() -> None:
+    answer = head_of(HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\nxyz\r\n")
+    assert answer is not None
+    assert answer.rest() == b"hello"
+    with pytest.raises(NotHttp, match="xyz"):
+        answer.rest()

@@ -30,6 +30,10 @@ CASES = [
         {"aiohttp", "urllib3", "click", "rich", "barechat.simulator", "barechat.transport.blocking"},
     ),
     (
+        "import asyncio, barechat\nasyncio.run(barechat.AsyncClient('k').close())",
+        {"aiohttp", "urllib3", "click", "rich", "barechat.simulator", "barechat.transport.blocking"},
+    ),
+    (
         "import barechat.cli.commands",
         {
             "rich",

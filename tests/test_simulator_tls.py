@@ -81,6 +81,15 @@ def test_without_trustme_the_error_says_what_to_install() -> None:
     assert run(code) == "TLS needs trustme: pip install 'barechat[tls]'"
 
 
+def test_a_simulator_without_its_server_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['aiohttp'] = None\n"
+        "try: import barechat.simulator\n"
+        "except ImportError as error: print(error)"
+    )
+    assert run(code) == "the simulator needs aiohttp: pip install 'barechat[simulator]'"
+
+
 def test_trustme_is_loaded_only_for_a_certificate() -> None:
     code = "import sys, barechat.simulator.tls; print('trustme' in sys.modules)"
     assert run(code) == "False"

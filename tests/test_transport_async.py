@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import gc
-import math
 import socket
 import ssl
 import sys
@@ -29,7 +28,6 @@ from barechat import (
 )
 from barechat.steps import Deadline, Send
 from barechat.transport.asynchronous import AsyncTransport
-from barechat.transport.handler import _timeout
 from framings import BROKEN, CUT, EVERY_FRAMING, HEADLESS, NOT_HTTP, TEXT, framed, self_signed
 from support import KEY, MODEL, ONCE, AsyncCaller, ByteServer, Sent, chunked, head, piece, whole_answer, whole_body
 
@@ -330,17 +328,6 @@ def test_a_tls_handshake_that_never_ends_has_the_connection_s_deadline(connected
         with pytest.raises(DeadlineExceeded) as caught:
             connected(url, timeouts=Timeouts(connect_s=0.2)).chat()
     assert (caught.value.which, caught.value.sent) == ("connect", False)
-
-
-def test_the_connection_s_deadline_is_kept_to_the_fraction_of_a_second() -> None:
-    timeout = _timeout(Deadline(105.6, "connect", 5.6), 100)
-    assert timeout.connect == pytest.approx(5.6)
-    assert timeout.ceil_threshold == math.inf  # above which aiohttp rounds up to whole seconds
-    assert (timeout.total, timeout.sock_read, timeout.sock_connect) == (None, None, None)
-    assert _timeout(None, 100).connect is None
-    late = _timeout(Deadline(99, "connect", 1), 100).connect
-    assert late is not None
-    assert late > 0  # aiohttp takes 0 for no limit
 
 
 @pytest.mark.parametrize("host", ["exa..mple.com", "a" * 64 + ".com", "\N{ZERO WIDTH JOINER}.com"])

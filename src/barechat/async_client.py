@@ -172,7 +172,7 @@ class AsyncClient(BaseClient):
         return reply_of_ended(drive)
 
     def _made_transport(self, verify: Verify, cert: Certificate | None, proxy: str | None) -> AsyncTransport:
-        from barechat.transport.asynchronous import AsyncTransport  # noqa: PLC0415 - Client needs no aiohttp
+        from barechat.transport.asynchronous import AsyncTransport  # noqa: PLC0415 - Client needs no asyncio
 
         return AsyncTransport(self._endpoint.base, verify=verify, cert=cert, proxy=proxy)
 

@@ -10,6 +10,11 @@ It imports nothing else of barechat, so that the client can't be judged by its o
         print(simulator.requests)
 """
 
+try:
+    import aiohttp  # noqa: F401 - absent without the extra `simulator`
+except ModuleNotFoundError as error:
+    raise ImportError("the simulator needs aiohttp: pip install 'barechat[simulator]'", name="aiohttp") from error
+
 from barechat.simulator.journal import Record
 from barechat.simulator.scenario import ScenarioError
 from barechat.simulator.server import Simulator, scenario_summaries

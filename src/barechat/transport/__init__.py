@@ -1,1 +1,1 @@
-"""What moves bytes: urllib3 for the blocking client, aiohttp for the async one. Each is imported when first needed."""
+"""What moves bytes, for the blocking client and for the async one. Each is imported when first needed."""

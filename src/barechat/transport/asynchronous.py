@@ -1,48 +1,45 @@
-"""How the async client moves bytes: aiohttp's connections, with our own timers.
+"""How the async client moves bytes: over an event loop's connections, without a thread.
 
-aiohttp's session would do the same, and more than twice as slowly: it is made for any request, and ours are all alike
-(bench/README.md). So its connector finds the connections, its parser reads the answers, and the rest is here.
+A library's client would do the same, and more than twice as slowly: it is made for any request, and ours are all alike
+(bench/README.md). So asyncio makes the connections, and what goes over them is written and read as for the blocking
+client.
 
-Foreign exceptions become barechat's here, narrowly, each once. What could have reached the server is told with them.
+What goes wrong becomes barechat's error here, once. What could have reached the server is told with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.http import HttpProcessingError
-from aiohttp.streams import EMPTY_PAYLOAD
-
-from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
+from barechat.errors import BarechatError
 from barechat.settings import proxy_for
 from barechat.steps import Deadline
+from barechat.transport.async_dialer import Dialer
+from barechat.transport.async_pool import Pool
 from barechat.transport.common import (
     DRAIN_BYTES,
     DRAIN_S,
+    Cut,
+    NotHttp,
     deadline_exceeded,
-    merged,
-    proxy_failed,
     proxy_refused,
-    tls_fault,
-    tls_refused,
+    translated,
 )
-from barechat.transport.handler import Connector, handler_of
+from barechat.transport.http_answer import Answer
 from barechat.transport.http_request import ONE_PIECE_BYTES, request_head
 from barechat.transport.tls import asked_context, made_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from aiohttp.connector import Connection
-    from aiohttp.streams import StreamReader
-
-    from barechat.settings import Certificate, Proxy, Verify
+    from barechat.settings import Certificate, Verify
     from barechat.steps import Send
+    from barechat.transport.async_connection import Connection
 
 
 class AsyncTransport:
@@ -52,14 +49,13 @@ class AsyncTransport:
         self, origin: str, *, verify: Verify = True, cert: Certificate | None = None, proxy: str | None = None
     ) -> None:
         parts = urlsplit(origin)
-        self._origin = f"{parts.scheme}://{parts.netloc}"
+        self._origin = origin
         self._proxy = proxy_for(parts.scheme, parts.hostname or "", parts.port, proxy)
-        self._tunnels = self._proxy is not None and parts.scheme == "https"
+        self._forwarder = None if parts.scheme == "https" else self._proxy  # hands requests on without a tunnel
         speaks_tls = parts.scheme == "https" or (self._proxy is not None and self._proxy.speaks_tls)
         self._tls = asked_context(verify, cert, speaks_tls=speaks_tls)
-        if self._tls is None and speaks_tls:
-            self._tls = made_context()  # aiohttp makes its own when imported, and then knows no SSL_CERT_DIR
-        self._opened: dict[asyncio.AbstractEventLoop, tuple[Connector, AsyncGenerator[object]]] = {}
+        self._speaks_tls = speaks_tls
+        self._opened: dict[asyncio.AbstractEventLoop, tuple[Pool, AsyncGenerator[object]]] = {}
 
     async def send(self, step: Send) -> AsyncAnswer:
         """Send a request; return its answer once the head has come.
@@ -68,8 +64,9 @@ class AsyncTransport:
             BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
         loop = asyncio.get_running_loop()
-        pool = await self._pool(loop)
-        answer = AsyncAnswer(await self._connection(pool, step.connect_by), loop)
+        opened = self._opened.get(loop)
+        pool = await self._opened_for(loop) if opened is None else opened[0]
+        answer = AsyncAnswer(pool, pool.idle() or await pool.connect(step.connect_by), loop)
         try:
             await self._ask(answer, step)
         except BaseException:
@@ -84,53 +81,31 @@ class AsyncTransport:
         if opened is not None:
             await opened[1].aclose()
 
-    async def _connection(self, pool: Connector, by: Deadline | None) -> Connection:
-        """Return a connection, idle or new."""
-        fault: BarechatError
-        cause: Exception
-        try:
-            return await pool.connection(by)
-        except TimeoutError as error:
-            assert by is not None  # noqa: S101 - the pool was given this very one
-            fault, cause = deadline_exceeded(by, sent=False), error
-        except (aiohttp.ClientError, OSError, UnicodeError) as error:  # the last from a name that DNS can't carry
-            fault, cause = _translated(error, sent=False, proxy=self._proxy), error
-        # Out here, so that a ClientResponseError is no part of it: that one's repr shows all headers, the key's too.
-        raise fault from (None if isinstance(cause, aiohttp.ClientResponseError) else cause)
-
     async def _ask(self, answer: AsyncAnswer, step: Send) -> None:
         by = step.head_by
         if by is not None and by.at <= time.monotonic():
             raise deadline_exceeded(by, sent=False)
         step.leaving()
-        await answer.begin(request_head(step, None if self._tunnels else self._proxy), step.body, by)
+        await answer.ask(request_head(step, self._forwarder), step.body, by)
         if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
             raise proxy_refused(self._proxy.url, answer.status)  # unread: it may repeat the password
 
-    def _proxy_headers(self) -> dict[str, str]:
-        authorization = None if self._proxy is None else self._proxy.authorization
-        return {} if authorization is None else {"Proxy-Authorization": authorization}
+    async def _opened_for(self, loop: asyncio.AbstractEventLoop) -> Pool:
+        pools = self._open()
+        pool = await anext(pools)
+        self._opened[loop] = pool, pools
+        await self._drop_ended()
+        return pool
 
-    async def _pool(self, loop: asyncio.AbstractEventLoop) -> Connector:
-        opened = self._opened.get(loop)
-        if opened is None:
-            pools = self._open()
-            opened = self._opened[loop] = await anext(pools), pools
-            await self._drop_ended()
-        return opened[0]
-
-    async def _open(self) -> AsyncGenerator[Connector]:
+    async def _open(self) -> AsyncGenerator[Pool]:
         """Yield a pool, and close it at the generator's end: asyncio ends those that a loop leaves open."""
-        pool = Connector(
-            self._origin,
-            tls=self._tls,
-            proxy=None if self._proxy is None else self._proxy.url,
-            proxy_headers=self._proxy_headers() if self._tunnels else None,
-        )
+        if self._tls is None and self._speaks_tls:
+            self._tls = made_context()  # not sooner: it takes 20 ms
+        pool = Pool(Dialer(self._origin, self._proxy, self._tls))
         try:
             yield pool
         finally:
-            await pool.close()
+            pool.close()
 
     async def _drop_ended(self) -> None:
         for loop in list(self._opened):  # a copy: other loops run in other threads
@@ -139,42 +114,39 @@ class AsyncTransport:
 
 
 class AsyncAnswer:
-    """An answer. Its connection goes back to the pool by itself when its body has been read to the end.
+    """An answer. Its connection goes back to the pool by itself when its body has been read to the end."""
 
-    One timer serves all that it waits for; a deadline that has moved on is looked at when the timer wakes.
-    """
-
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, pool: Pool, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
         self.status = 0
         self.headers: Mapping[str, str] = {}
-        self._connection = connection
-        self._handler = handler_of(connection)
-        self._content: StreamReader = EMPTY_PAYLOAD
-        self._is_large = False  # the request: its end may leave long after the answer has come
+        self._pool = pool
+        self._connection: Connection | None = connection  # None once it has been given back
         self._loop = loop
-        self._by: Deadline | None = None
-        self._broken: HttpProcessingError | None = None  # why the body's end is none
-        self._rung: Deadline | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._answer = Answer()
+        self._is_large = False  # the request: its end may leave long after the answer has come
 
-    async def begin(self, head: bytes, body: bytes, by: Deadline | None) -> None:
+    def __del__(self) -> None:
+        """Close the connection of an answer that was left unread: asyncio would keep it."""
+        if self._connection is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
+                self._loop.call_soon_threadsafe(self._connection.abort)
+
+    async def ask(self, head: bytes, body: bytes, by: Deadline | None) -> None:
         """Send a request, and wait for the answer's head.
 
         Raises:
             BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
+        connection, answer = self._connection, self._answer
+        assert connection is not None  # noqa: S101 - its answer hasn't come yet
         self._is_large = len(body) > ONE_PIECE_BYTES
-        self._set_timer(by)
         try:
-            message, content = await self._handler.ask(head, body)
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            raise self._fault(error, sent=None) from error
-        finally:
-            self._by = None
-        self.status, self._content = message.code, content
-        self.headers = merged(message.raw_headers)
-        content.on_eof(self._give_back)
+            connection.send(head, body)
+            while not answer.take_head(await connection.receive(by)):
+                pass
+        except (Cut, NotHttp, OSError) as error:
+            raise translated(error, sent=None, expired=connection.expired) from error
+        self.status, self.headers = answer.status, answer.headers
 
     async def read(self, by: Deadline | None) -> bytes:
         """Return whatever bytes have come, b"" at the end.
@@ -182,23 +154,20 @@ class AsyncAnswer:
         Raises:
             BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
+        connection, answer = self._connection, self._answer
+        if connection is None:
+            return b""
         if asyncio.get_running_loop() is not self._loop:
             raise RuntimeError("a stream is read on the event loop on which it began")
-        self._set_timer(by)
         try:
-            data = await self._content.readany()
-            if not data and self._broken is not None:
-                raise self._broken
-            return data
-        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
-            raise self._fault(error, sent=True) from error
-        except RuntimeError as error:
-            # aiohttp's own, where the end of a chunk wakes the reader up, and the answer is closed before it reads on
-            if self._content.exception() is None:
-                raise
-            raise self._fault(error, sent=True) from error
-        finally:
-            self._by = None
+            data = answer.rest()
+            while not data and not answer.is_whole:
+                data = answer.take(await connection.receive(by))
+        except (Cut, NotHttp, OSError) as error:
+            raise translated(error, sent=True, expired=connection.expired) from error
+        if answer.is_whole:
+            self._give_back(connection)
+        return data
 
     async def drain(self) -> bytes:
         """Read the little that may follow the answer, so that the connection can be used again; return it."""
@@ -213,77 +182,15 @@ class AsyncAnswer:
 
     def close(self) -> None:
         """Close the connection if the body wasn't read to the end, and wake up whoever reads."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._connection.close()  # nothing, once it has been given back
-        content = self._content
-        if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientConnectionError("the connection was closed"))
+        connection = self._connection
+        if connection is not None:
+            connection.abort()
 
-    def _give_back(self) -> None:
-        self._broken = self._handler.body_fault
+    def _give_back(self, connection: Connection) -> None:
+        self._connection = None
         # To half a question, whose other half would go before the next one. Over TLS nobody knows how much has left.
-        if self._handler.is_writing() or (self._is_large and self.status >= HTTPStatus.MULTIPLE_CHOICES):
-            self._connection.close()
+        is_half_sent = connection.is_writing() or (self._is_large and self.status >= HTTPStatus.MULTIPLE_CHOICES)
+        if is_half_sent or connection.has_ended or not self._answer.keeps_connection:
+            connection.abort()
         else:
-            self._handler.rest()
-            self._connection.release()
-
-    def _set_timer(self, by: Deadline | None) -> None:
-        self._by = by
-        if by is not None and (self._timer is None or by.at < self._timer_at):
-            self._start_timer(by.at)
-
-    def _start_timer(self, at: float) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer_at = at
-        self._timer = self._loop.call_later(max(at - time.monotonic(), 0), self._look)
-
-    def _look(self) -> None:
-        self._timer, by = None, self._by
-        if by is None:
-            return
-        if by.at > time.monotonic():
-            self._start_timer(by.at)
-            return
-        self._rung = by
-        self.close()
-
-    def _fault(self, error: Exception, *, sent: bool | None) -> BarechatError:
-        if self._rung is not None:
-            return deadline_exceeded(self._rung, sent=sent)
-        return _translated(error, sent=sent)
-
-
-def _not_http(message: str) -> ProtocolBroken:
-    return ProtocolBroken(f"the server's answer is not HTTP: {' '.join(message.split())[:200]}")
-
-
-def _translated(error: Exception, sent: bool | None, proxy: Proxy | None = None) -> BarechatError:  # noqa: FBT001 - a fact, not a switch
-    """Return what a foreign exception means."""
-    if (refused := tls_fault(error)) is not None:
-        return tls_refused(refused)
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        assert proxy is not None  # noqa: S101 - it is the proxy's refusal
-        return proxy_refused(proxy.url, error.status)
-    reason = _why(error)
-    if proxy is not None and sent is False:
-        return proxy_failed(proxy.url, reason)
-    if isinstance(error, HttpProcessingError | aiohttp.ClientResponseError):
-        return _not_http(reason)
-    if sent is False or isinstance(error, aiohttp.ClientConnectorError):
-        return ConnectionFailed(f"could not connect: {reason}. Nothing was sent.", sent=False)
-    is_silent = isinstance(error, aiohttp.ServerDisconnectedError)
-    what = "the server closed the connection without an answer" if is_silent else f"the connection broke: {reason}"
-    return ConnectionFailed(what, sent=sent)
-
-
-def _why(error: Exception) -> str:
-    """Return the reason alone, without what aiohttp puts around it: the URL, an SSLContext's address."""
-    if isinstance(error, HttpProcessingError | aiohttp.ClientResponseError):
-        return error.message
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return str(error.os_error)
-    return str(error) or type(error).__name__
+            self._pool.keep(connection)

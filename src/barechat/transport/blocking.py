@@ -12,37 +12,40 @@ from __future__ import annotations
 import os
 import time
 from http import HTTPStatus
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import ClosedPoolError, HTTPError
 
-from barechat.errors import BarechatError, ConnectionFailed, ProtocolBroken
+from barechat.errors import BarechatError, ConnectionFailed
 from barechat.settings import proxy_for
 from barechat.steps import Deadline
 from barechat.transport.common import (
     DRAIN_BYTES,
     DRAIN_S,
+    PIECE_BYTES,
+    Cut,
+    NotHttp,
     deadline_exceeded,
     proxy_refused,
     tls_fault,
-    tls_refused,
+    translated,
 )
 from barechat.transport.connections import pool_for
-from barechat.transport.http_answer import PIECE_BYTES, Answer
+from barechat.transport.http_answer import Answer
 from barechat.transport.http_request import request_head, send_request
 from barechat.transport.tls import asked_context, made_context
 from barechat.transport.watchdog import Flight
 
 if TYPE_CHECKING:
+    import socket
+
     from urllib3.connectionpool import HTTPConnectionPool
 
     from barechat.settings import Certificate, Verify
     from barechat.steps import Send, Tell
-    from barechat.transport.http_answer import Socket
 
-_FOREIGN = (BarechatError, HTTPError, HTTPException, OSError, ValueError)  # and our own, for what they mean in time
+_FOREIGN = (BarechatError, Cut, NotHttp, HTTPError, OSError, ValueError)  # and our own, for what they mean in time
 
 
 class BlockingTransport:
@@ -76,7 +79,7 @@ class BlockingTransport:
                 connection.close()
             if not isinstance(error, _FOREIGN):
                 raise
-            meant = _translated(error, flight)
+            meant = translated(error, sent=flight.sent, expired=flight.expired)
             if meant is error:
                 raise
             raise meant from (tls_fault(error) or error)
@@ -101,8 +104,10 @@ class BlockingTransport:
         watch.arm(flight, flight.head_by)
         flight.leave()
         has_left = send_request(connection.sock, head, step.body)
-        answer = Answer(connection.sock)
-        answer.keeps_connection &= has_left
+        answer = Answer()
+        while not answer.take_head(connection.sock.recv(PIECE_BYTES)):
+            pass
+        answer.is_persistent &= has_left
         return answer
 
     def close(self) -> None:
@@ -144,9 +149,8 @@ class BlockingAnswer:
         self.status = answer.status
         self.headers = answer.headers
         self._answer = answer
-        self._body = answer.body
         self._pool = pool
-        self._sock: Socket = connection.sock
+        self._sock: socket.socket = connection.sock
         self._flight = flight
         self._watch = flight.watch
         self._is_reading = False
@@ -173,7 +177,7 @@ class BlockingAnswer:
             data = self._receive()
         except _FOREIGN as error:
             self._is_closed = True
-            meant = _translated(error, self._flight)
+            meant = translated(error, sent=self._flight.sent, expired=self._flight.expired)
             if meant is error:
                 raise
             raise meant from error
@@ -187,24 +191,19 @@ class BlockingAnswer:
         return data
 
     def _receive(self) -> bytes:
-        body, piece = self._body, self._answer.piece
-        self._answer.piece = b""
-        data = body.feed(piece) if piece else b""
-        while not data and not body.is_whole:
-            piece = self._sock.recv(PIECE_BYTES)
-            if piece:
-                data = body.feed(piece)
-            else:
-                body.end()
-        if body.is_whole:
+        answer = self._answer
+        data = answer.rest()
+        while not data and not answer.is_whole:
+            data = answer.take(self._sock.recv(PIECE_BYTES))
+        if answer.is_whole:
             self._give_back()
         return data
 
     def _give_back(self) -> None:
-        """Let others use the connection. What came after the answer in the same piece must not be another one's."""
+        """Let others use the connection."""
         self._watch.disarm(self._flight)  # before another call can have it
         connection, self._connection = self._connection, None
-        if self._answer.keeps_connection and not self._body.surplus:
+        if self._answer.keeps_connection:
             self._pool._put_conn(connection)  # noqa: SLF001 - as a urllib3 response does
         else:
             connection.close()
@@ -229,35 +228,3 @@ class BlockingAnswer:
         connection = self._connection
         if connection is not None and not self._is_reading:  # only its reader can close what is being read
             connection.close()
-
-
-def _translated(error: Exception, flight: Flight) -> BarechatError:
-    """Return what an exception means."""
-    if flight.expired is not None:
-        return deadline_exceeded(flight.expired, sent=flight.sent)
-    if isinstance(error, BarechatError):
-        return error
-    refused = tls_fault(error)
-    if refused is not None:
-        return tls_refused(refused)
-    if isinstance(error, HTTPException) and not isinstance(error, (RemoteDisconnected, IncompleteRead)):
-        return _not_http(error)
-    if flight.sent is False:
-        return ConnectionFailed(f"could not connect: {_why(error)}. Nothing was sent.", sent=False)
-    what = f"the connection broke: {_why(error)}"
-    if isinstance(error, RemoteDisconnected):
-        what = "the server closed the connection without an answer"
-    return ConnectionFailed(what, sent=flight.sent)
-
-
-def _not_http(fault: HTTPException) -> ProtocolBroken:
-    quoted = f"it begins {fault.args[0][:200]!r}" if isinstance(fault, BadStatusLine) else str(fault)[:200]
-    return ProtocolBroken(f"the server's answer is not HTTP: {quoted}")
-
-
-def _why(error: Exception) -> str:
-    """Return the innermost reason, without urllib3's object addresses."""
-    while error.args and isinstance(error.args[-1], Exception):
-        error = error.args[-1]
-    reason = getattr(error, "reason", None)
-    return str(reason if isinstance(reason, Exception) else error)

@@ -1,27 +1,36 @@
-"""What both transports say alike: a deadline that passed, a certificate or proxy that refuses, an answer's headers."""
+"""What both transports say alike: what ended a request, a certificate or proxy that refuses, an answer's headers."""
 
 from __future__ import annotations
 
 import re
 import ssl
-from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from barechat.errors import ConnectionFailed, DeadlineExceeded
+from barechat.errors import BarechatError, ConnectionFailed, DeadlineExceeded, ProtocolBroken
 from barechat.wire.retry import RETRY_STATUSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from barechat.steps import Deadline
 
 # After an answer's end: long enough for the last bytes of a chunked body, which mostly come with the answer.
 DRAIN_S = 0.1
 DRAIN_BYTES = 65536
+PIECE_BYTES = 65536  # what is read at once at most
 
 _UNWANTED = re.compile("ALERT_.*(?:CERTIFICATE|UNKNOWN_CA)")
 _STATUSES = frozenset(HTTPStatus)
+
+
+class NotHttp(Exception):
+    """What came is no answer of HTTP/1. Its text says why."""
+
+
+class Cut(Exception):
+    """The connection ended before the answer did. Its text is for the caller."""
+
 
 _MISSED = {
     "connect": "no connection",
@@ -41,9 +50,32 @@ def deadline_exceeded(deadline: Deadline, *, sent: bool | None) -> DeadlineExcee
     )
 
 
+def translated(error: Exception, *, sent: bool | None, expired: Deadline | None) -> BarechatError:
+    """Return what an exception means that ended a request. `expired` is the deadline that did, if it was one."""
+    if expired is not None:
+        return deadline_exceeded(expired, sent=sent)
+    if isinstance(error, BarechatError):
+        return error
+    if (refused := tls_fault(error)) is not None:
+        return tls_refused(refused)
+    if isinstance(error, NotHttp):
+        return ProtocolBroken(f"the server's answer is not HTTP: {error}")
+    if sent is False:
+        return ConnectionFailed(f"could not connect: {why(error)}. Nothing was sent.", sent=False)
+    return ConnectionFailed(str(error) if isinstance(error, Cut) else f"the connection broke: {why(error)}", sent=sent)
+
+
+def why(error: Exception) -> str:
+    """Return the innermost reason alone, without a library's object addresses."""
+    while error.args and isinstance(error.args[-1], Exception):
+        error = error.args[-1]
+    reason = getattr(error, "reason", None)
+    return str(reason if isinstance(reason, Exception) else error) or type(error).__name__
+
+
 def tls_fault(error: BaseException) -> ssl.SSLError | None:
     """Return TLS's own word on a certificate that one side doesn't accept, or None if the fault is another."""
-    for part in parts(error):  # by their very type: aiohttp's own ones lack the words
+    for part in parts(error):  # by their very type: a library's own ones lack the words
         if type(part) is ssl.SSLCertVerificationError:
             return part
         if type(part) is ssl.SSLError and _UNWANTED.search(part.reason or ""):
@@ -93,24 +125,3 @@ def proxy_refused(url: str, status: int) -> ConnectionFailed:
         sent=False,
         retryable=status in RETRY_STATUSES,
     )
-
-
-def merged(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers under lower-case names, those that came twice joined by a comma (RFC 9110, section 5.2).
-
-    What isn't ASCII is read as UTF-8, as far as it goes.
-    """
-    found: dict[str, str] = {}
-    for raw_name, raw in headers:
-        name = _known(raw_name) if len(raw_name) <= _LONGEST_KNOWN else _lower(raw_name)
-        value = raw.decode("utf-8", "replace").strip(" \t")
-        found[name] = f"{found[name]}, {value}" if name in found else value
-    return found
-
-
-def _lower(name: bytes) -> str:
-    return name.decode("latin-1").lower()
-
-
-_LONGEST_KNOWN = 100
-_known = lru_cache(500)(_lower)  # a server's headers have the same names each time

@@ -9,7 +9,7 @@ import queue
 import select
 import socket
 import time
-from http.client import HTTPException
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import urllib3
@@ -17,9 +17,10 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from barechat.errors import BarechatError, ConnectionFailed
-from barechat.transport.common import deadline_exceeded, proxy_failed, proxy_refused
+from barechat.transport.common import PIECE_BYTES, Cut, NotHttp, deadline_exceeded, proxy_failed, proxy_refused
 from barechat.transport.http_answer import Answer
-from barechat.transport.names import Addresses, look_up
+from barechat.transport.http_request import tunnel_request
+from barechat.transport.names import Addresses, addresses_of, look_up
 from barechat.transport.watchdog import Flight, Watch
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from barechat.settings import Proxy
 
 _POOL_SIZE = 256
-_OK = 200
 
 
 class _Watched:
@@ -80,17 +80,15 @@ class _Watched:
 
     def _tunnel(self: Any) -> None:
         """Ask the proxy for a way through, and for nothing else: what it hears is the server's name and its own key."""
-        name = self._tunnel_host.strip("[]").encode("ascii" if ":" in self._tunnel_host else "idna").decode()
-        target = f"{f'[{name}]' if ':' in name else name}:{self._tunnel_port}"
-        fields = {"Host": target, **self._tunnel_headers}
-        lines = [f"CONNECT {target} HTTP/1.1", *(f"{field}: {value}" for field, value in fields.items()), "", ""]
         try:
-            self.sock.sendall("\r\n".join(lines).encode("latin-1"))
-            status = Answer(self.sock).status
-        except (OSError, HTTPException) as error:
+            self.sock.sendall(tunnel_request(self._tunnel_host, self._tunnel_port, self._tunnel_headers))
+            answer = Answer()
+            while not answer.take_head(self.sock.recv(PIECE_BYTES)):
+                pass
+        except (OSError, Cut, NotHttp) as error:
             raise _proxy_failed(self.proxy, error) from error
-        if status != _OK:
-            raise proxy_refused(_url_of(self.proxy), status)
+        if answer.status != HTTPStatus.OK:
+            raise proxy_refused(_url_of(self.proxy), answer.status)
 
     def connect(self: Any) -> None:
         """Connect on behalf of the flight that has the connection."""
@@ -214,8 +212,8 @@ def _refuse_if_cut(flight: Flight) -> None:
 
 def _resolved(host: str, port: int, flight: Flight) -> list[Any]:
     """Resolve a name by the flight's deadline."""
-    if _is_address(host):
-        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    if (addresses := addresses_of(host, port)) is not None:
+        return addresses
     by = flight.connect_by
     answers: queue.SimpleQueue[Addresses | OSError | UnicodeError | None] = queue.SimpleQueue()
     look_up(host, port, answers.put)
@@ -234,10 +232,6 @@ def _resolved(host: str, port: int, flight: Flight) -> list[Any]:
     if isinstance(answer, (OSError, UnicodeError)):
         raise answer
     return answer
-
-
-def _is_address(host: str) -> bool:
-    return host.replace(".", "").isdigit() or ":" in host
 
 
 def raw_socket(sock: Any) -> socket.socket:

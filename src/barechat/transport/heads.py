@@ -1,4 +1,4 @@
-"""Is this the head of an HTTP/1 answer? One reading for both transports, whose parsers let different things pass.
+"""Is this the head of an HTTP/1 answer? One reading for both transports, which are given what comes in pieces.
 
 Sloppy is fine as long as it can be read one way only: bare line feeds, folded lines (RFC 9112, sections 2.2 and 5.2).
 What can be read two ways is refused, as are the facts that frame a body where they come twice or in contradiction:
@@ -8,26 +8,27 @@ whoever stands between would read them the other way.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-MOST_LINES = 99  # http.client's own; aiohttp takes a few more
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST_LINES = 99  # http.client's own
 _LONGEST_LINE = 65536
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_VALUE = rb"[^\r\n\0]*(?:\r?\n[ \t][^\r\n\0]*)*"
-_FIELDS = rb"(?:" + _TOKEN + rb":" + _VALUE + rb"\r?\n)*\r?\n"
+_LINE = rb"(?:" + _TOKEN + rb":|[ \t])[^\r\n\0]*+\r?\n"  # a field, or one that goes on
+_FIELDS = rb"(?![ \t])(?:" + _LINE + rb")*+\r?\n"
 _STATUS = rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [^\r\n\0]*)?\r?\n"
 _HEAD = re.compile(_STATUS + _FIELDS)
 _TRAILER = re.compile(_FIELDS)
-_LINE = re.compile(_TOKEN + rb":[^\r\n\0]*\r?\n|\r?\n|[ \t][^\r\n\0]*\r?\n")
+_ONE_LINE = re.compile(_LINE + rb"|\r?\n")
 _STATUS_LINE = re.compile(_STATUS)
-_FRAMING = re.compile(rb"\n(content-length|transfer-encoding):(" + _VALUE + rb")", re.IGNORECASE)
-_LENGTH = re.compile(rb"0*[0-9]{1,18}")
-_FIELD = re.compile(rb"\n(" + _TOKEN + rb"):(" + _VALUE + rb")")
-_FOLD = re.compile(rb"\r?\n[ \t]+")
+_LENGTH = re.compile("0*[0-9]{1,18}")
 _END = re.compile(rb"\n\r?\n")
+_FOLD = re.compile("\r?\n[ \t]+")
 CHUNK_SIZE = rb"(0*[0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n\0]*)?\r\n"
 _CHUNK_SIZE = re.compile(CHUNK_SIZE)
-INTERIM = frozenset(range(100, 200)) - {101}
-"""The statuses of what comes before the answer's own head."""
+_INTERIM = frozenset(range(100, 200)) - {101}
 
 
 def head_end(data: bytes | bytearray, start: int) -> int:
@@ -37,24 +38,20 @@ def head_end(data: bytes | bytearray, start: int) -> int:
 
 
 def fault_of_head(head: bytes) -> str | None:
-    """Return what is wrong with an answer's head, from its first line to its blank one, or None."""
-    fault = _fault_of_lines(head, _HEAD)
-    if fault is not None:
-        return fault
-    lengths: list[bytes] = []
-    codings: list[bytes] = []
-    for name, value in _FRAMING.findall(head):
-        if name[:1] in b"Cc":
-            lengths.append(value.strip(b" \t\r\n"))
-        else:
-            codings.append(value.strip(b" "))  # with a tab or a fold, aiohttp wouldn't know it for what it is
-    if lengths and (len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0])):
-        return f"its Content-Length is {_quoted(b' and '.join(lengths))}"
-    if codings and (len(codings) > 1 or codings[0].lower() != b"chunked"):
-        return f"its Transfer-Encoding is {_quoted(b' and '.join(codings))}, not chunked"
-    if (lengths or codings) and is_interim(head):
+    """Return what is wrong with the lines of a head, from its first to its blank one, or None."""
+    return _fault_of_lines(head, _HEAD)
+
+
+def fault_of_framing(headers: Mapping[str, str], *, is_interim: bool) -> str | None:
+    """Return what is wrong with what a head says of its body, or None."""
+    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+    if length is not None and _LENGTH.fullmatch(length) is None:
+        return f"its Content-Length is {length[:200]!r}"
+    if coding is not None and coding.lower() != "chunked":
+        return f"its Transfer-Encoding is {coding[:200]!r}, not chunked"
+    if is_interim and not (length is None and coding is None):
         return "an answer that comes before the answer has a body"
-    if lengths and codings:
+    if length is not None and coding is not None:
         return "it has both a Content-Length and a Transfer-Encoding"
     return None
 
@@ -67,9 +64,20 @@ def fault_of_beginning(data: bytes) -> str | None:
     return f"it begins {_quoted(line)}" if line and _STATUS_LINE.fullmatch(line) is None else None
 
 
-def fields(head: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the names and values of a sound head, those that are folded over several lines as one."""
-    return [(name, _FOLD.sub(b" ", value) if b"\n" in value else value) for name, value in _FIELD.findall(head)]
+def headers_of(head: bytes) -> dict[str, str]:
+    """Return a sound head's fields under lower-case names, those that came twice joined by a comma (RFC 9110, 5.2).
+
+    Those that are folded over several lines are one. What isn't ASCII is read as UTF-8, as far as it goes.
+    """
+    text = head.decode("utf-8", "replace")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    found: dict[str, str] = {}
+    for line in text.split("\n")[1:-2]:
+        name, _, value = line.partition(":")
+        name, value = name.lower(), value.strip(" \t\r")
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return found
 
 
 def fault_of_trailer(trailer: bytes) -> str | None:
@@ -85,7 +93,7 @@ def chunk_size(line: bytes) -> int | None:
 
 def is_interim(head: bytes) -> bool:
     """Say whether a sound head is one of those that come before the answer's own."""
-    return int(head[9:12]) in INTERIM
+    return int(head[9:12]) in _INTERIM
 
 
 def _fault_of_lines(text: bytes, grammar: re.Pattern[bytes]) -> str | None:
@@ -100,7 +108,7 @@ def _fault_of_lines(text: bytes, grammar: re.Pattern[bytes]) -> str | None:
 
 def _first_bad_line(text: bytes, *, is_head: bool) -> bytes:
     for number, line in enumerate(re.findall(rb"[^\n]*\n", text)):
-        allowed = _STATUS_LINE if is_head and number == 0 else _LINE
+        allowed = _STATUS_LINE if is_head and number == 0 else _ONE_LINE
         if allowed.fullmatch(line) is None or (number == is_head and line[:1] in b" \t"):
             return bytes(line)
     return text

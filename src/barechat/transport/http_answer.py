@@ -1,32 +1,29 @@
-"""What is the answer that comes over a socket? Its head, read and judged, and where its body ends.
+"""What is the answer that comes over a connection? Its head, judged, and where its body ends, pushed in as it comes.
 
-http.client would read a head line by line and have it parsed as an e-mail's, which took a quarter of a call's CPU, and
-`heads.py` would judge it after that all the same.
+http.client would pull it, which an event loop can't wait for, and have its head parsed as an e-mail's, which took a
+quarter of a call's CPU.
 """
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from http.client import BadStatusLine, HTTPException, IncompleteRead, RemoteDisconnected
 from typing import TYPE_CHECKING, Protocol
 
 from barechat.transport.chunked import Chunks
-from barechat.transport.common import merged
-from barechat.transport.heads import fault_of_beginning, fault_of_head, fields, head_end, is_interim
+from barechat.transport.common import Cut, NotHttp
+from barechat.transport.heads import (
+    fault_of_beginning,
+    fault_of_framing,
+    fault_of_head,
+    head_end,
+    headers_of,
+    is_interim,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PIECE_BYTES = 65536
 _BODILESS = frozenset([HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED])
-
-
-class Socket(Protocol):
-    """What is read from: a socket, or TLS over one."""
-
-    def recv(self, size: int, /) -> bytes:
-        """Return whatever bytes have come, b"" at the end."""
-        ...
 
 
 class Body(Protocol):
@@ -63,7 +60,7 @@ class Sized:
     def end(self) -> None:
         """As Body.end."""
         if not self.is_whole:
-            raise IncompleteRead(b"", self._left)
+            raise Cut(f"the connection broke: the answer ended {self._left} bytes too early")
 
 
 class UntilClosed:
@@ -83,50 +80,78 @@ class UntilClosed:
 
 
 class Answer:
-    """An answer's status, its headers under lower-case names, its body's end, and what has come of the body already."""
+    """An answer, as far as it has come: its head first, and then its body.
 
-    def __init__(self, sock: Socket) -> None:
-        head, self.piece = read_head(sock)
-        self.status = int(head[9:12])
-        self.headers: Mapping[str, str] = merged(fields(head))
-        self.body = _body(self.status, self.headers)
-        self.keeps_connection = (
-            not isinstance(self.body, UntilClosed)
-            and self.status != HTTPStatus.SWITCHING_PROTOCOLS
-            and _is_persistent(head, self.headers)
-        )
-
-
-def read_head(sock: Socket) -> tuple[bytes, bytes]:
-    """Return an answer's head, past those of interim ones, and what came after it in the same piece.
-
-    Raises:
-        RemoteDisconnected: the connection ended before the head did.
-        HTTPException: it is no head.
+    A piece is what has come over the connection, b"" once that has ended. Cut and NotHttp are raised as soon as they
+    are certain, but not before the data that came first is out.
     """
-    data, seen = b"", 0
-    while True:
-        end = head_end(data, seen)
-        if end >= 0:
-            head, data, seen = data[:end], data[end:], 0
-            if (fault := fault_of_head(head)) is not None:
-                raise HTTPException(fault)
-            if not is_interim(head):
-                return head, data
-            continue
-        if (fault := fault_of_beginning(data)) is not None:
-            raise HTTPException(fault)
-        seen = len(data)
-        piece = sock.recv(PIECE_BYTES)
+
+    def __init__(self) -> None:
+        self.status = 0  # till the head has come
+        self.headers: Mapping[str, str] = {}  # under lower-case names
+        self.is_persistent = False  # whether the server keeps the connection open
+        self._body: Body
+        self._held = b""  # of the head, or of the body, having come along with that
+
+    def take_head(self, piece: bytes) -> bool:
+        """Take the next piece, and say whether the answer's own head has come, past those of interim ones."""
+        seen = len(self._held)
+        self._held += piece
+        while (end := head_end(self._held, seen)) >= 0:
+            head, self._held, seen = self._held[:end], self._held[end:], 0
+            if self._begins_with(head):
+                return True
+        if (fault := fault_of_beginning(self._held)) is not None:
+            raise NotHttp(fault)
         if not piece:
-            raise _cut(data)
-        data += piece
+            raise _cut(self._held)
+        return False
+
+    def rest(self) -> bytes:
+        """Return the data that has come already."""
+        held, self._held = self._held, b""
+        return self._body.feed(held)
+
+    def take(self, piece: bytes) -> bytes:
+        """Return the data that the next piece holds, which may be none."""
+        if piece:
+            return self._body.feed(piece)
+        self._body.end()
+        return b""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body's end has come."""
+        return self._body.is_whole
+
+    @property
+    def keeps_connection(self) -> bool:
+        """Whether another request can go over the connection: what followed a whole body would be its answer."""
+        return self.is_persistent and not self._body.surplus
+
+    def _begins_with(self, head: bytes) -> bool:
+        """Take a head, unless it is one of those that come before the answer's own."""
+        if (fault := fault_of_head(head)) is not None:
+            raise NotHttp(fault)
+        headers = headers_of(head)
+        if (fault := fault_of_framing(headers, is_interim=is_interim(head))) is not None:
+            raise NotHttp(fault)
+        if is_interim(head):
+            return False
+        self.status, self.headers = int(head[9:12]), headers
+        self._body = _body(self.status, headers)
+        self.is_persistent = (
+            not isinstance(self._body, UntilClosed)
+            and self.status != HTTPStatus.SWITCHING_PROTOCOLS
+            and _is_persistent(head, headers)
+        )
+        return True
 
 
-def _cut(data: bytes) -> HTTPException:
+def _cut(data: bytes) -> Exception:
     if data and not data.startswith(b"HTTP/"):
-        return BadStatusLine(data.decode("latin-1"))
-    return RemoteDisconnected("the connection was closed before the answer's head had come")
+        return NotHttp(f"it begins {data[:200].decode('latin-1')!r}")
+    return Cut("the server closed the connection without an answer")
 
 
 def _body(status: int, headers: Mapping[str, str]) -> Body:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from barechat.settings import Proxy
     from barechat.steps import Send
 
@@ -41,6 +43,14 @@ def request_head(step: Send, proxy: Proxy | None) -> bytes:
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     head = f"POST {target} HTTP/1.1\r\n{lines}Content-Length: {len(step.body)}\r\n\r\n"
     return head.encode("latin-1")
+
+
+def tunnel_request(host: str, port: int, headers: Mapping[str, str]) -> bytes:
+    """Return what asks a proxy for a way through, and for nothing else: it hears the server's name and its own key."""
+    name = host.strip("[]").encode("ascii" if ":" in host else "idna").decode()
+    target = f"{f'[{name}]' if ':' in name else name}:{port}"
+    lines = "".join([f"{field}: {value}\r\n" for field, value in {"Host": target, **headers}.items()])
+    return f"CONNECT {target} HTTP/1.1\r\n{lines}\r\n".encode("latin-1")
 
 
 def send_request(sock: Socket, head: bytes, body: bytes) -> bool:

@@ -17,14 +17,19 @@ Addresses = list[Any]
 """What `socket.getaddrinfo` returns."""
 
 
-def look_up(
-    host: str, port: int, tell: Callable[[Addresses | OSError | UnicodeError], object], family: int = 0
-) -> None:
+def addresses_of(host: str, port: int) -> Addresses | None:
+    """Return the addresses of a host that is given by its address, or None of one that has to be looked up."""
+    if not host.replace(".", "").isdigit() and ":" not in host:
+        return None
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+def look_up(host: str, port: int, tell: Callable[[Addresses | OSError | UnicodeError], object]) -> None:
     """Resolve a name, and `tell` its addresses or what went wrong, in another thread, whenever that may be."""
 
     def resolve() -> None:
         try:
-            tell(socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM))
+            tell(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:  # the latter from a name that DNS can't carry
             tell(error)
 
