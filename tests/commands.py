@@ -134,7 +134,8 @@ class Terminal:
             stderr=theirs,
         )
         os.close(theirs)
-        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
+        self._decoder = codecs.getincrementaldecoder("utf-8")()  # a read may end within a character,
+        self._held = ""  # or within a line's end
 
     def __enter__(self) -> Self:
         return self
@@ -150,10 +151,13 @@ class Terminal:
             text = ""
             while not text and (data := os.read(self.descriptor, 65536)):
                 leaks.heard.append(data)
-                text = self._decoder.decode(data)
-            return text.replace("\r\n", "\n")
+                text = self._held + self._decoder.decode(data)
+                self._held = "\r" if text.endswith("\r") else ""
+                text = text.removesuffix("\r").replace("\r\n", "\n")
+            return text
         except OSError:  # what Linux says at a terminal's end
-            return ""
+            held, self._held = self._held, ""
+            return held
 
     def read_until(self, text: str) -> str:
         """Return what came until `text` had."""

@@ -17,6 +17,7 @@ import aiohappyeyeballs
 from barechat.errors import BarechatError
 from barechat.transport.async_connection import Connection
 from barechat.transport.common import (
+    PIECE_BYTES,
     Cut,
     NotHttp,
     proxy_failed,
@@ -49,6 +50,7 @@ class Dialer:
         self._proxy = proxy
         self._first = self._server if proxy is None else urlsplit(proxy.url)
         self._tls = tls
+        self._buffer = memoryview(bytearray(PIECE_BYTES))
         self._looking_up: asyncio.Future[_Found] | None = None
 
     async def connect(self, by: Deadline | None) -> Connection:
@@ -57,7 +59,7 @@ class Dialer:
         Raises:
             BarechatError: ConnectionFailed or DeadlineExceeded; nothing was sent.
         """
-        connection = Connection(self._loop)
+        connection = Connection(self._loop, self._buffer)
         limit = asyncio.timeout(None if by is None else max(by.at - time.monotonic(), 0))
         try:
             async with limit:

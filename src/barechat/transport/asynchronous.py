@@ -68,7 +68,8 @@ class AsyncTransport:
         pool = await self._opened_for(loop) if opened is None else opened[0]
         answer = AsyncAnswer(pool, pool.idle() or await pool.connect(step.connect_by), loop)
         try:
-            await self._ask(answer, step)
+            await answer.ask(step, request_head(step, self._forwarder))
+            self._refuse_proxy(answer.status)
         except BaseException:
             answer.close()
             raise
@@ -81,14 +82,9 @@ class AsyncTransport:
         if opened is not None:
             await opened[1].aclose()
 
-    async def _ask(self, answer: AsyncAnswer, step: Send) -> None:
-        by = step.head_by
-        if by is not None and by.at <= time.monotonic():
-            raise deadline_exceeded(by, sent=False)
-        step.leaving()
-        await answer.ask(request_head(step, self._forwarder), step.body, by)
-        if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
-            raise proxy_refused(self._proxy.url, answer.status)  # unread: it may repeat the password
+    def _refuse_proxy(self, status: int) -> None:
+        if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED and self._proxy is not None:
+            raise proxy_refused(self._proxy.url, status)  # its answer stays unread: it may repeat the password
 
     async def _opened_for(self, loop: asyncio.AbstractEventLoop) -> Pool:
         pools = self._open()
@@ -131,17 +127,20 @@ class AsyncAnswer:
             with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
                 self._loop.call_soon_threadsafe(self._connection.abort)
 
-    async def ask(self, head: bytes, body: bytes, by: Deadline | None) -> None:
+    async def ask(self, step: Send, head: bytes) -> None:
         """Send a request, and wait for the answer's head.
 
         Raises:
             BarechatError: ConnectionFailed, DeadlineExceeded or ProtocolBroken.
         """
-        connection, answer = self._connection, self._answer
+        connection, answer, by = self._connection, self._answer, step.head_by
         assert connection is not None  # noqa: S101 - its answer hasn't come yet
-        self._is_large = len(body) > ONE_PIECE_BYTES
+        if by is not None and by.at <= time.monotonic():
+            raise deadline_exceeded(by, sent=False)
+        self._is_large = len(step.body) > ONE_PIECE_BYTES
+        step.leaving()
         try:
-            connection.send(head, body)
+            connection.send(head, step.body)
             while not answer.take_head(await connection.receive(by)):
                 pass
         except (Cut, NotHttp, OSError) as error:
