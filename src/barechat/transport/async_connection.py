@@ -111,6 +111,12 @@ class Connection(asyncio.BufferedProtocol):
                     sock.shutdown(socket.SHUT_RDWR)  # a child may hold a copy, which would keep it open
             self.transport.abort()
 
+    def drop(self) -> None:
+        """Have it closed, from whichever thread."""
+        if not self.has_ended and self._pid == os.getpid():
+            with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
+                self._loop.call_soon_threadsafe(self.abort)
+
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -10,7 +10,6 @@ What goes wrong becomes barechat's error here, once. What could have reached the
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -124,8 +123,7 @@ class AsyncAnswer:
     def __del__(self) -> None:
         """Close the connection of an answer that was left unread: asyncio would keep it."""
         if self._connection is not None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended, and its connections with it
-                self._loop.call_soon_threadsafe(self._connection.abort)
+            self._connection.drop()
 
     async def ask(self, step: Send, head: bytes) -> None:
         """Send a request, and wait for the answer's head.

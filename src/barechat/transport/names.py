@@ -21,7 +21,7 @@ def addresses_of(host: str, port: int) -> Addresses | None:
     """Return the addresses of a host that is given by its address, or None of one that has to be looked up."""
     if not host.replace(".", "").isdigit() and ":" not in host:
         return None
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
 
 
 def look_up(host: str, port: int, tell: Callable[[Addresses | OSError | UnicodeError], object]) -> None:
