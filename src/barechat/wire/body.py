@@ -26,8 +26,6 @@ def plain(value: Any, path: _Path, depth: int = 0) -> Any:
         ParameterError: something in it is not JSON; `param` is its path, as in messages[0].content.
     """
     kind = type(value)
-    if kind is str and value.isascii():
-        return value
     if kind is not dict and kind is not list:  # as nearly all are; asking for each type takes ten times as long
         if isinstance(value, str):
             return _checked_text(value, path)
@@ -40,12 +38,14 @@ def plain(value: Any, path: _Path, depth: int = 0) -> Any:
     if depth > _MAX_DEPTH:
         start = _named(path)[:100]
         raise ParameterError(f"{start} is nested too deeply, or holds itself", param=start)
-    if isinstance(value, (dict, Mapping)):
-        return {
-            _key(key, path): plain(item, (path, key if type(key) is str else str(key)), depth + 1)
-            for key, item in value.items()
-        }
-    if isinstance(value, (list, Sequence)) and not isinstance(value, (bytes, bytearray, memoryview)):
+    if kind is dict or (kind is not list and isinstance(value, Mapping)):
+        found: dict[str, Any] = {}
+        for key, item in value.items():
+            name = key if type(key) is str and key.isascii() else _key(key, path)
+            is_ascii = type(item) is str and item.isascii()  # as nearly all are: they take no call
+            found[name] = item if is_ascii else plain(item, (path, name), depth + 1)
+        return found
+    if kind is list or (isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview))):
         return [plain(item, (path, index), depth + 1) for index, item in enumerate(value)]
     what = _named(path) or "the request"
     raise ParameterError(f"{what} is a {type(value).__name__}, which JSON can't carry", param=_named(path))
@@ -75,7 +75,7 @@ def spelt(record: Message | ToolCall, path: str) -> dict[str, Any]:
 
 def _key(key: object, path: _Path) -> str:
     if isinstance(key, str):
-        return key if type(key) is str and key.isascii() else _checked_text(key, path)
+        return _checked_text(key, path)
     if isinstance(key, int) and not isinstance(key, bool):
         return str(_checked_number(key, path))  # logit_bias: token ids
     what = _named(path) or "the request"
