@@ -52,7 +52,13 @@ class Endpoint:
     token: Token | None = field(default=None, repr=False)
     deployment: str | None = None
     api_version: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # the caller's
+    whole_headers: Mapping[str, str] = field(init=False, repr=False)  # of every request for a whole reply
+    stream_headers: Mapping[str, str] = field(init=False, repr=False)  # of every request for a stream
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "whole_headers", _merged(_common_headers("application/json"), self.headers))
+        object.__setattr__(self, "stream_headers", _merged(_common_headers("text/event-stream"), self.headers))
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a client holds the key, and doesn't pickle; make one where it is needed")
@@ -201,18 +207,10 @@ def seal(
     asks_usage = streamed and ask_usage and isinstance(options, dict) and "include_usage" not in options
     if asks_usage:
         body["stream_options"] = {**options, "include_usage": True}
+    common = endpoint.stream_headers if streamed else endpoint.whole_headers
     return Request(
         url=endpoint.url(model),
-        headers=_merged(
-            {
-                "Content-Type": "application/json",
-                "Accept": "text/event-stream" if streamed else "application/json",
-                "Accept-Encoding": "identity",  # so that a trace can be read; gzip is understood all the same
-                "User-Agent": f"barechat/{__version__}",
-            },
-            endpoint.headers,
-            check_headers({} if headers is None else headers),
-        ),
+        headers=common if headers is None else _merged(common, check_headers(headers)),
         payload=body,
         body=msgspec.json.encode(body),
         model=model,
@@ -251,6 +249,15 @@ def check_headers(headers: Mapping[str, str]) -> dict[str, str]:
         if not isinstance(value, str) or not value.isprintable() or not _fits_latin1(value):
             raise ParameterError(f"headers: the value of {name} must be a string of one line", param="headers")
     return dict(headers)
+
+
+def _common_headers(accept: str) -> dict[str, str]:
+    return {
+        "Content-Type": "application/json",
+        "Accept": accept,
+        "Accept-Encoding": "identity",  # so that a trace can be read; gzip is understood all the same
+        "User-Agent": f"barechat/{__version__}",
+    }
 
 
 def _merged(*sources: Mapping[str, str]) -> dict[str, str]:
