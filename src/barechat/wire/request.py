@@ -317,28 +317,32 @@ def checked_messages(messages: Messages) -> list[Any]:
     """Return the messages as a list, each with a role and a content that JSON can carry, strings in it as parts."""
     if isinstance(messages, str):
         return [{"role": "user", "content": messages}]
-    if not isinstance(messages, Sequence) or isinstance(messages, (bytes, bytearray)):
+    if not isinstance(messages, (list, Sequence)) or isinstance(messages, (bytes, bytearray)):
         raise ParameterError(
             f"messages must be a string or a list of messages, not {type(messages).__name__}", param="messages"
         )
     checked: list[Any] = []
     for position, message in enumerate(messages):
-        where = f"messages[{position}]"
-        if not isinstance(message, (dict, Message, Mapping)):
-            raise ParameterError(f"{where} must be a dict with a role, not {type(message).__name__}", param=where)
-        facts: Mapping[str, Any] = spelt(message, where) if isinstance(message, Message) else message
-        role = facts.get("role")
+        facts = message if type(message) is dict else _facts_of(message, f"messages[{position}]")
+        role, content = facts.get("role"), facts.get("content")
         if not isinstance(role, str) or not role:
-            where += ".role"
+            where = f"messages[{position}].role"
             raise ParameterError(f"{where} must be a word such as 'user', not {shown(role)}", param=where)
-        content = _checked_content(facts.get("content"), f"{where}.content")
-        checked.append(message if content is facts.get("content") else {**facts, "content": content})
+        is_text = content is None or isinstance(content, str)
+        new = content if is_text else _checked_parts(content, f"messages[{position}].content")
+        checked.append(message if new is content else {**facts, "content": new})
     return checked
 
 
-def _checked_content(content: Any, where: str) -> Any:
-    if content is None or isinstance(content, str):
-        return content
+def _facts_of(message: Any, where: str) -> Mapping[str, Any]:
+    if isinstance(message, Message):
+        return spelt(message, where)
+    if not isinstance(message, Mapping):
+        raise ParameterError(f"{where} must be a dict with a role, not {type(message).__name__}", param=where)
+    return message
+
+
+def _checked_parts(content: Any, where: str) -> Any:
     if not isinstance(content, Sequence) or isinstance(content, (bytes, bytearray, memoryview)):
         kind = type(content).__name__
         raise ParameterError(f"{where} must be a string, a list of parts or None, not {kind}", param=where)
@@ -367,6 +371,8 @@ def _use_current_limit_name(payload: dict[str, Any], deployment: str | None) -> 
 def _expand_json_mode(payload: dict[str, Any]) -> None:
     """Expand response_format's short forms, and hold JSON mode to the API's condition."""
     shape = payload.get("response_format")
+    if shape is None:
+        return
     if isinstance(shape, str):
         kinds = {"json": "json_object", "json_object": "json_object", "text": "text"}
         if shape not in kinds:
