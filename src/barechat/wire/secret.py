@@ -24,13 +24,12 @@ _HIDDEN = "***"
 
 def secrets_of(headers: Mapping[str, str]) -> frozenset[str]:
     """Return what a request authenticates itself with, as far as it is long enough to be a secret."""
-    secret = [(name, value) for name, value in headers.items() if _is_secret(name)]
-    return frozenset([part for pair in secret for part in _secrets_in(*pair) if len(part) >= SHORTEST])
+    return frozenset([part for name in _secret_names(tuple(headers)) for part in _secrets_in(name, headers[name])])
 
 
 def without(secrets: AbstractSet[str], text: str | None) -> str | None:
     """Return a text without the secrets, nor the beginning of one where the text was cut within it."""
-    if not text:
+    if not text or not any(map(text.__contains__, _heads(frozenset(secrets)))):
         return text
     text = without_whole(secrets, text)
     for form in _forms(secrets):
@@ -91,27 +90,35 @@ def _texts(cause: BaseException) -> Iterator[str]:
 
 
 @lru_cache(256)
-def _is_secret(name: str) -> bool:
-    return mask({name: ""})[name] != ""
+def _secret_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([name for name, value in mask(dict.fromkeys(names, "")).items() if value])
 
 
-def _secrets_in(name: str, value: str) -> Iterator[str]:
-    """Yield a header's secrets, as in "Bearer SECRET"; in "Basic …", the password is one by itself."""
+@lru_cache(4)  # a few clients' keys, and no more: a key isn't to outlive its client by much
+def _secrets_in(name: str, value: str) -> tuple[str, ...]:
+    """Return a header's secrets, as in "Bearer SECRET"; in "Basic …", the password is one by itself."""
     scheme, _, secret = value.partition(" ") if name.lower().endswith("authorization") else ("", "", value)
-    yield secret.strip() or value
+    found = [secret.strip() or value]
     if scheme.lower() == "basic":
         with contextlib.suppress(ValueError):
-            yield b64decode(secret).decode().partition(":")[2]
+            found.append(b64decode(secret).decode().partition(":")[2])
+    return tuple([part for part in found if len(part) >= SHORTEST])
 
 
 def _forms(secrets: AbstractSet[str]) -> list[str]:
     return _forms_of_all(frozenset(secrets))
 
 
-@lru_cache(4)  # a few clients' keys, and no more: a key isn't to outlive its client by much
+@lru_cache(4)  # likewise
 def _forms_of_all(secrets: frozenset[str]) -> list[str]:
     """Return the secrets in all the ways in which they may be echoed, the longest first: one may begin another."""
     return sorted((form for secret in secrets for form in _forms_of(secret)), key=len, reverse=True)
+
+
+@lru_cache(4)
+def _heads(secrets: frozenset[str]) -> frozenset[str]:
+    """Return how all forms begin: a text without any of these holds no secret, nor the beginning of one."""
+    return frozenset(form[:SHORTEST] for form in _forms_of_all(secrets))
 
 
 def _forms_of(secret: str) -> frozenset[str]:
