@@ -252,8 +252,10 @@ class BaseClient:
         *,
         is_filed_first: bool = False,
     ) -> Call:
-        check_kinds(ParameterError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), tags=(tags, Mapping))
-        all_tags = {**self.tags, **check_tags(tags or {}, ParameterError)}
+        all_tags = dict(self.tags)
+        if not (timeouts is None and retry is None and tags is None):
+            check_kinds(ParameterError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), tags=(tags, Mapping))
+            all_tags.update(check_tags(tags or {}, ParameterError))
         return Call(
             endpoint=self._endpoint,
             request=request,
@@ -262,7 +264,7 @@ class BaseClient:
             prices=self._prices,
             caps=self._caps,
             tags=all_tags,
-            budgets=tuple([budget for budget in self._budgets if budget.covers(all_tags)]),
+            budgets=tuple([budget for budget in self._budgets if budget.covers(all_tags)]) if self._budgets else (),
             is_filed=self._ledger is not None,
             is_filed_first=is_filed_first and self._ledger is not None,
         )

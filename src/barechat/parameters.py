@@ -185,6 +185,8 @@ def check(parameters: Mapping[str, Any]) -> dict[str, Any]:
         ParameterError: an unknown name, or a value that the API is documented to refuse.
     """
     given = {name: value for name, value in parameters.items() if value is not None}
+    if not given:
+        return given
     for name, value in given.items():
         rule = RULES.get(name)
         if rule is None:
