@@ -229,7 +229,12 @@ Name = TypeVar("Name", bound=str)
 
 
 def _added(one: dict[Name, int], other: dict[Name, int]) -> dict[Name, int]:
-    return {**one, **{name: one.get(name, 0) + spent for name, spent in other.items()}} if other else one
+    if not other:
+        return one
+    both = one.copy()
+    for name, spent in other.items():
+        both[name] = both.get(name, 0) + spent
+    return both
 
 
 def _calls(count: int) -> str:
