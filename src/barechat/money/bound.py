@@ -143,12 +143,14 @@ def _parts(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     for message in _mappings(request.get("messages")):
         if message.get("audio") is not None:
             yield "input_audio", {}  # an earlier spoken reply, named by its id
-        for part in _mappings(message.get("content")):
-            yield str(part.get("type")), part
+        content = message.get("content")
+        if not isinstance(content, str):
+            for part in _mappings(content):
+                yield str(part.get("type")), part
 
 
 def _mappings(value: object) -> Sequence[Mapping[str, Any]]:
-    if not isinstance(value, list | tuple):
+    if not isinstance(value, (list, tuple)):
         return ()
     return [item for item in value if isinstance(item, (dict, Mapping))]
 
