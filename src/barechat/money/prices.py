@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -208,7 +208,7 @@ class Prices:
 
     def tiers(self, model: str, on: date) -> Mapping[str, Price]:
         """Return the model's price in each tier that it is sold in on that day, by the table's tier names."""
-        day = on.isoformat()
+        day = _written(on)
         for dated in self.history(model):
             if dated.since <= day:
                 return dated.tiers
@@ -227,11 +227,12 @@ class Prices:
         `cache_ttl` is the request's `prompt_cache_options.ttl`. Above its default of 30 minutes, cache writes are
         dearer, at prices that the table doesn't hold: they are unpriced.
         """
-        prompt, completion = _largest_counts(usage)
+        adds_up = _adds_up(usage)
+        prompt, completion = (usage.prompt_tokens, usage.completion_tokens) if adds_up else _largest_counts(usage)
         price = self.find(model, tier, on, prompt)
         if price is None or _holds_unpriced(usage, price, cache_ttl):
             return UNPRICED
-        if not _adds_up(usage, prompt, completion):
+        if not adds_up:
             # How such counts divide can't be known: the most that they can mean, each token at its dearest.
             return _at_most(most(price, prompt, completion), price)
         details = usage.prompt_tokens_details
@@ -249,6 +250,9 @@ class Prices:
             # Some tiers publish no cached price, and sources differ on what is billed: the input price is the most.
             return _at_most(picodollars, price)
         return Cost(picodollars=picodollars, certainty="exact", price=price)
+
+
+_written = lru_cache(16)(date.isoformat)  # few days are asked for, and writing one takes longer than the rest
 
 
 @cache
@@ -296,20 +300,19 @@ def _largest_counts(usage: Usage) -> tuple[int, int]:
     return prompt, max(usage.completion_tokens, reply.reasoning_tokens, reply.audio_tokens, rest, 0)
 
 
-def _adds_up(usage: Usage, prompt: int, completion: int) -> bool:
+def _adds_up(usage: Usage) -> bool:
+    """Say whether no count is negative or contradicts another one."""
     details, reply = usage.prompt_tokens_details, usage.completion_tokens_details
-    kept = details.cached_tokens + details.cache_write_tokens
-    counts = (
-        details.cached_tokens,
-        details.cache_write_tokens,
-        details.audio_tokens,
-        reply.reasoning_tokens,
-        reply.audio_tokens,
-    )
+    cached, written, heard = details.cached_tokens, details.cache_write_tokens, details.audio_tokens
     return (
-        min(counts) >= 0
-        and not (details.audio_tokens and kept)  # how much of the audio was cached, the API doesn't say
-        and (usage.prompt_tokens, usage.completion_tokens) == (prompt, completion)
+        0 <= reply.reasoning_tokens <= usage.completion_tokens
+        and 0 <= reply.audio_tokens <= usage.completion_tokens
+        and usage.total_tokens <= usage.prompt_tokens + usage.completion_tokens
+        and cached >= 0
+        and written >= 0
+        and heard >= 0
+        and cached + written + heard <= usage.prompt_tokens
+        and not (heard and (cached or written))  # how much of the audio was cached, the API doesn't say
     )
 
 
