@@ -82,11 +82,19 @@ def _about(size: int, tokens: int, size_seen: int) -> int:
 
 def _text_bytes(reply: Reply) -> int:
     """Return how many bytes of text a reply's choices hold, tool calls included."""
-    texts: list[str | None] = []
+    size = 0
     for choice in reply.choices:
         message = choice.message
-        texts += [message.content, message.refusal, message.reasoning]
+        size += _size(message.content) + _size(message.refusal) + _size(message.reasoning)
         for call in message.tool_calls or ():
-            texts += [call.function.name, call.function.arguments] if call.function else []
-            texts += [call.custom.name, call.custom.input] if call.custom else []
-    return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts if text)
+            if call.function is not None:
+                size += _size(call.function.name) + _size(call.function.arguments)
+            if call.custom is not None:
+                size += _size(call.custom.name) + _size(call.custom.input)
+    return size
+
+
+def _size(text: str | None) -> int:
+    if text is None or text.isascii():
+        return len(text or "")
+    return len(text.encode("utf-8", "surrogatepass"))
