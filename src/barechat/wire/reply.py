@@ -16,6 +16,7 @@ from barechat.wire.faults import api_error, as_json, decode_object, kept, quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_ONE_STOP = ["stop"]
 _OWN_END = frozenset({"stop", "tool_calls", "function_call"})
 
 
@@ -50,6 +51,8 @@ def verdict_of(raw: Mapping[str, Any], n: int | None, *, ended: bool) -> Verdict
     """
     choices: list[dict[str, Any]] = raw["choices"]
     reasons = [choice.get("finish_reason") for choice in choices]
+    if reasons == _ONE_STOP and (n is None or n <= 1):
+        return "complete"  # as nearly all are
     if "error" in reasons:
         for choice in choices:
             if isinstance(choice.get("error"), dict):
