@@ -11,6 +11,7 @@ Rules: it never yields in a `finally`; it keeps the receipt true at every yield,
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -68,6 +69,7 @@ _PIECE_BYTES = 64 * 1024  # one read may decompress to a thousand times as much,
 # A gateway that gave up waiting says nothing of what the server behind it did, or bills.
 _STATUSES_OF_UNKNOWN_OUTCOME = frozenset({408, 499, 502, 504, 520, 522, 524})
 _OK = range(200, 300)
+_DAY_S = 86_400
 
 
 def exchange(call: Call, receipt: Receipt, origin: Origin, senses: Senses) -> Story:
@@ -404,7 +406,12 @@ class _Exchange:
         return bound(request.payload, len(request.body), request.model, self._call.prices, self._today())
 
     def _today(self) -> date:
-        return datetime.fromtimestamp(self._senses.epoch(), UTC).date()
+        return _day(int(self._senses.epoch() // _DAY_S))
+
+
+@lru_cache(4)  # all of a day's calls ask for the same
+def _day(number: int) -> date:
+    return datetime.fromtimestamp(number * _DAY_S, UTC).date()
 
 
 def _refuses_usage_option(error: BarechatError) -> bool:
