@@ -19,15 +19,7 @@ class Inflater:
     """Decompress a body as it comes; `feed` returns what is known so far. A piece may grow to `max_bytes`, no more."""
 
     def __init__(self, encoding: str, *, max_bytes: int) -> None:
-        named = encoding.lower().replace(" ", "").split(",") if encoding else ()
-        names = [name for name in named if name not in {"", "identity"}]
-        unknown = set(names) - {"gzip", "x-gzip", "deflate"}
-        if unknown or len(names) > 1:
-            raise ProtocolBroken(
-                f"the body is encoded as {encoding[:80]!r}, though identity was asked for; "
-                "gzip and deflate are understood"
-            )
-        self._is_compressed = bool(names)
+        self._is_compressed = encoding != "" and _is_compressed(encoding)
         self._head = b""  # too few bytes to tell which compression it is
         self._decompressor: Any = None
         self._max_bytes = max_bytes
@@ -60,6 +52,16 @@ class Inflater:
             if data:  # a gzip body may be several, one after the other (RFC 1952, section 2.2)
                 self._decompressor = zlib.decompressobj(_EITHER_HEADER)
         return out
+
+
+def _is_compressed(encoding: str) -> bool:
+    named = encoding.lower().replace(" ", "").split(",")
+    names = [name for name in named if name not in {"", "identity"}]
+    if len(names) > 1 or not {"gzip", "x-gzip", "deflate"}.issuperset(names):
+        raise ProtocolBroken(
+            f"the body is encoded as {encoding[:80]!r}, though identity was asked for; gzip and deflate are understood"
+        )
+    return bool(names)
 
 
 def _decompressor(head: bytes) -> Any:
