@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from barechat import errors
 from barechat.errors import (
@@ -323,6 +324,45 @@ def test_a_whole_reply_is_read_leniently_and_keeps_the_servers_object() -> None:
         ),
     )
     assert (second.index, second.message, second.logprobs) == (4, Message(content="5"), {"content": []})
+
+
+VALUES: list[Any] = [
+    None,
+    "",
+    "tide",
+    3,
+    True,
+    1.0,
+    2**70,
+    [],
+    [{"a": 1}],
+    {},
+    {"id": "a"},
+    {"name": "f", "arguments": ""},
+]
+
+
+def outcome(raw: dict[str, Any]) -> Any:
+    try:
+        return replace(reply_of(raw, "partial"), raw={})
+    except ProtocolBroken as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("name", ["role", "content", "refusal", "reasoning", "function_call", "annotations", "audio"])
+def test_a_message_is_read_alike_whether_or_not_another_part_takes_leniency(name: str, value: Any) -> None:
+    message = {"role": "user", "content": "Hi", name: value}
+    plain, odd = ({"choices": [{"index": 0, "message": one}]} for one in (message, {**message, "tool_calls": None}))
+    assert outcome(plain) == outcome(odd)
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("name", ["index", "finish_reason", "logprobs", "id", "model", "created", "service_tier"])
+def test_a_reply_is_read_alike_whether_or_not_another_part_takes_leniency(name: str, value: Any) -> None:
+    choice = {"index": 0, "message": {"role": "user"}, name: value}
+    odd = {**choice, "message": {"role": "user", "tool_calls": None}}
+    assert outcome({"choices": [choice], name: value}) == outcome({"choices": [odd], name: value})
 
 
 @pytest.mark.parametrize("message", [{"content": {"a": 1}}, {"content": ["x"]}, {"refusal": {}}, {"tool_calls": ["x"]}])

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from barechat.errors import ProtocolBroken, StreamTruncated
 from barechat.records import UNPRICED, Choice, Custom, Delta, Function, Message, Reply, ToolCall, Verdict
 from barechat.usage import read_usage
@@ -16,6 +18,7 @@ from barechat.wire.faults import api_error, as_json, decode_object, kept, quoted
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_LENIENT = frozenset({"tool_calls", "reasoning_content"})  # the records have them in another form
 _ONE_STOP = ["stop"]
 _OWN_END = frozenset({"stop", "tool_calls", "function_call"})
 
@@ -73,17 +76,52 @@ def verdict_of(raw: Mapping[str, Any], n: int | None, *, ended: bool) -> Verdict
     return "complete" if _OWN_END.issuperset(known) else "unknown"
 
 
+class _Body(msgspec.Struct):
+    """What a reply's record takes from its body, but for usage."""
+
+    choices: tuple[Choice, ...]
+    id: str = ""
+    model: str = ""
+    created: int = 0
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+
+
 def reply_of(raw: dict[str, Any], verdict: Verdict) -> Reply:
     """Return a reply's record, without what only the call knows (cost, request id, limits, attempts)."""
-    created = raw.get("created")
+    found = _plain(raw) or _lenient(raw)
     return Reply(
-        id=_text(raw.get("id")) or "",
-        model=_text(raw.get("model")) or "",
-        choices=tuple([_choice(choice, position) for position, choice in enumerate(raw["choices"])]),
+        id=found.id,
+        model=found.model,
+        choices=found.choices,
         usage=read_usage(raw.get("usage")),
         cost=UNPRICED,
         verdict=verdict,
         raw=raw,
+        created=found.created,
+        service_tier=found.service_tier,
+        system_fingerprint=found.system_fingerprint,
+    )
+
+
+def _plain(raw: dict[str, Any]) -> _Body | None:
+    """Read a reply of text in which all is as the API has it, as nearly all are; None for any other."""
+    for choice in raw["choices"]:
+        message = choice["message"]
+        if not _LENIENT.isdisjoint(message) or message.get("role") == "" or choice.get("finish_reason") == "":
+            return None
+    try:
+        return msgspec.convert(raw, _Body)
+    except msgspec.ValidationError:
+        return None
+
+
+def _lenient(raw: dict[str, Any]) -> _Body:
+    created = raw.get("created")
+    return _Body(
+        choices=tuple([_choice(choice, position) for position, choice in enumerate(raw["choices"])]),
+        id=_text(raw.get("id")) or "",
+        model=_text(raw.get("model")) or "",
         created=created if isinstance(created, int) else 0,
         service_tier=_text(raw.get("service_tier")),
         system_fingerprint=_text(raw.get("system_fingerprint")),
