@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from barechat import AsyncChatSession, ChatSession, Client, RoundsExceeded, Run, StreamTruncated, Tool
+from barechat import (
+    AsyncChatSession,
+    Attempt,
+    ChatSession,
+    Client,
+    RetryPolicy,
+    RoundsExceeded,
+    Run,
+    StreamTruncated,
+    Tool,
+)
 from support import MODEL, done
 
 if TYPE_CHECKING:
@@ -93,6 +103,21 @@ def test_what_was_spent_before_ctrl_c_between_rounds_is_counted(caller: Caller, 
         done(caller, session.run("How?", [weather], on_call=interrupt))
     assert session.cost.totals.by_certainty_pd == caller.client.cost.totals.by_certainty_pd != {}
     assert (session.cost.call_count, session.messages) == (1, [])
+
+
+@pytest.mark.parametrize("job", ["send", "run"])
+def test_what_a_lost_attempt_may_have_cost_is_counted_when_on_retry_ends_the_call(
+    job: str, caller: Caller, simulator: Simulator
+) -> None:
+    def end(attempt: Attempt) -> None:
+        raise Boom(attempt.error)
+
+    session = begun(caller, retry=RetryPolicy(on_retry=end))
+    simulator.fail_next(close_before=True)
+    with pytest.raises(Boom):
+        done(caller, session.send("How?") if job == "send" else session.run("How?", [weather]))
+    assert session.cost.totals.by_certainty_pd == caller.client.cost.totals.by_certainty_pd
+    assert (session.cost.call_count, session.cost.by_certainty.keys()) == (1, {"bound"})
 
 
 def test_a_round_that_fails_is_counted_beside_those_before_it(caller: Caller, simulator: Simulator) -> None:

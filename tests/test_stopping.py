@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from barechat import AsyncClient, BarechatError, Client, ConnectionFailed
+from barechat import AsyncChatSession, AsyncClient, BarechatError, ChatSession, Client, ConnectionFailed
 from barechat.steps import Send
 from barechat.transport.blocking import BlockingTransport
 from holding import PATIENT, PLACES, Holder, interrupt, open_files, own_threads, soon, stop_many
@@ -151,6 +151,72 @@ def test_an_async_call_ends_wherever_it_is(
             assert "closed before its end" in str(ending[0])
         held.wait_until_ended(place != "token")
         assert_counted_once(client, place, caplog)
+
+
+def weather(city: str) -> str:
+    """Tell the weather of a city."""
+    return f"grey in {city}"
+
+
+def begin(session: Any, job: str) -> Any:
+    """Begin a turn of a session's: a whole call, the first of a run, or that of the summary which it needs before."""
+    if job == "run":
+        return session.run("Hello?", [weather])
+    if job == "summary":
+        session.messages = [{"role": role, "content": "Hi"} for role in ("user", "assistant")] * 2
+        session.max_history, session.summarize_with = 2, "gpt-4.1-nano"
+    return session.send("Hello?")
+
+
+def assert_a_session_counts_as_its_client_does(session: Any, client: Client | AsyncClient, job: str) -> None:
+    assert session.cost.totals.by_certainty_pd == client.cost.totals.by_certainty_pd
+    assert session.cost.call_count == client.cost.call_count == 1
+    assert session.cost.by_certainty.keys() == {"bound"}
+    assert session.cost.by_model.keys() == {"gpt-4.1-nano" if job == "summary" else MODEL}
+    assert len(session.messages) == (4 if job == "summary" else 0)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("job", ["send", "run", "summary"])
+@pytest.mark.parametrize("way", ["interrupt", "client.close"])
+def test_a_session_counts_a_whole_call_that_was_ended_midway(way: str, job: str) -> None:
+    with Holder("head") as held, Client(**held.options) as client:
+        session = ChatSession(client, model=MODEL)
+        act = interrupt if way == "interrupt" else client.close
+        with pytest.raises(ENDS_WITH[way]), soon(act, held.reached):
+            begin(session, job)
+        assert_a_session_counts_as_its_client_does(session, client, job)
+
+
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("job", ["send", "run", "summary"])
+@pytest.mark.parametrize("way", ["cancel", "interrupt", "client.close"])
+def test_an_async_session_counts_a_whole_call_that_was_ended_midway(way: str, job: str) -> None:
+    with Holder("head") as held:
+        client = AsyncClient(**held.async_options)
+        session = AsyncChatSession(client, model=MODEL)
+
+        async def run() -> None:
+            try:
+                if way == "interrupt":
+                    await begin(session, job)
+                turn = asyncio.ensure_future(begin(session, job))
+                await asyncio.to_thread(held.reached.wait, 10)
+                if way == "cancel":
+                    turn.cancel()
+                else:
+                    await client.close()
+                with pytest.raises(ENDS_WITH[way]):
+                    await turn
+            finally:
+                await client.close()
+
+        if way == "interrupt":
+            with pytest.raises(KeyboardInterrupt), soon(interrupt, held.reached):
+                asyncio.run(run())
+        else:
+            asyncio.run(run())
+        assert_a_session_counts_as_its_client_does(session, client, job)
 
 
 def connecting_to(port: int) -> int:

@@ -162,8 +162,10 @@ class AsyncClient(BaseClient):
     async def __aexit__(self, *exception: object) -> None:
         await self.close()
 
-    async def _run(self, call: Call) -> Reply:
+    async def _run(self, call: Call, *listeners: Callable[[Receipt], None]) -> Reply:
+        """Same as Client._run, awaited."""
         drive = self._drive(call)
+        drive.listeners += listeners
         try:
             while await drive.next() is not None:
                 pass  # a server that streams unasked

@@ -269,6 +269,22 @@ class BaseClient:
             is_filed_first=is_filed_first and self._ledger is not None,
         )
 
+    def _whole_call(
+        self,
+        messages: wire.Messages,
+        *,
+        model: str | None = None,
+        timeouts: Timeouts | None = None,
+        retry: RetryPolicy | None = None,
+        tags: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        extra: Mapping[str, Any] | None = None,
+        **parameters: Any,
+    ) -> Call:
+        """Return the call that `chat` makes of the same."""
+        request = self._request(messages, model, parameters, extra, headers, streamed=False)
+        return self._call(request, timeouts, retry, tags)
+
     def _made_transport(self, verify: Verify, cert: Certificate | None, proxy: str | None) -> Any:
         raise NotImplementedError  # each client brings its own
 

@@ -237,8 +237,10 @@ class Client(BaseClient):
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _run(self, call: Call) -> Reply:
+    def _run(self, call: Call, *listeners: Callable[[Receipt], None]) -> Reply:
+        """Make a call; its receipt is filed, and `listeners` are told of it, once, however the call ends."""
         drive = self._drive(call)
+        drive.listeners += listeners
         try:
             while drive.next() is not None:
                 pass  # a server that streams unasked

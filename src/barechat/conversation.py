@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, Unpack
 
 from barechat import history
 from barechat.base_client import SENSES, BaseClient
-from barechat.errors import BarechatError, ConfigurationError, ParameterError
+from barechat.errors import ConfigurationError, ParameterError
+from barechat.filing import count_receipt
 from barechat.money.meter import CostTracker
 from barechat.parameters import shown
 from barechat.session_file import Hold, read_messages, write_messages
@@ -242,15 +243,8 @@ class Conversation(Generic[AnyClient]):
         except ConfigurationError as error:
             logger.warning("%s; the conversation goes on, and is written with the next turn", error)
 
-    def _count(self, error: BarechatError) -> None:
-        if error.cost is not None and error.cost.picodollars != 0:
-            self.cost.record(self.model or "", None, error.cost)
-
-    def _count_receipt(self, receipt: Receipt) -> None:
-        if receipt.reply is not None:
-            self.cost.calculate(receipt.reply)
-        elif receipt.cost.picodollars != 0:
-            self.cost.record(self.model or "", None, receipt.cost)
+    def _count(self, receipt: Receipt) -> None:
+        count_receipt(receipt, self.cost)
 
     def _settled(self, turn: dict[str, Any], receipt: Receipt, replaced: list[dict[str, Any]]) -> None:
         if receipt.reply is not None:

@@ -1,4 +1,4 @@
-"""Where a call's receipt goes when the call ends: the meter, and a line in the log."""
+"""Where a call's receipt goes when the call ends: a meter, and a line in the log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,25 @@ logger = logging.getLogger("barechat")
 
 
 def file_receipt(receipt: Receipt, tracker: CostTracker) -> None:
-    """Count the call, once, and what each attempt cost or may have cost; say how the call ended.
+    """Count the call, as `count_receipt` does, and say how it ended."""
+    count_receipt(receipt, tracker)
+    reply, request = receipt.reply, receipt.call.request
+    if reply is None:
+        last = receipt.attempts[-1].message if receipt.attempts else "nothing was sent"
+        logger.info("%s: no reply after %d attempts (%s)", request.model, len(receipt.attempts), last)
+    elif reply.verdict == "unknown":
+        logger.warning(
+            "%s: the server never said why the answer ended; it may not be whole (request %s)",
+            request.model,
+            reply.request_id,
+        )
+    elif logger.isEnabledFor(logging.INFO):  # the words take longer than the rest
+        cost = str(reply.cost) if reply.cost.picodollars is None else f"${reply.cost}"
+        logger.info("%s: %s after %d attempts, %s", request.model, reply.verdict, len(receipt.attempts), cost)
+
+
+def count_receipt(receipt: Receipt, tracker: CostTracker) -> None:
+    """Count the call, once, and what each attempt cost or may have cost.
 
     A call that brought no reply and surely cost nothing isn't counted.
     """
@@ -32,15 +50,3 @@ def file_receipt(receipt: Receipt, tracker: CostTracker) -> None:
             calls=int(attempt is counted),
             tags=tags,
         )
-    if reply is None:
-        last = receipt.attempts[-1].message if receipt.attempts else "nothing was sent"
-        logger.info("%s: no reply after %d attempts (%s)", request.model, len(receipt.attempts), last)
-    elif reply.verdict == "unknown":
-        logger.warning(
-            "%s: the server never said why the answer ended; it may not be whole (request %s)",
-            request.model,
-            reply.request_id,
-        )
-    elif logger.isEnabledFor(logging.INFO):  # the words take longer than the rest
-        cost = str(reply.cost) if reply.cost.picodollars is None else f"${reply.cost}"
-        logger.info("%s: %s after %d attempts, %s", request.model, reply.verdict, len(receipt.attempts), cost)

@@ -8,7 +8,6 @@ from barechat import history
 from barechat.async_client import AsyncClient
 from barechat.client import Client
 from barechat.conversation import Conversation
-from barechat.errors import BarechatError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,19 +115,14 @@ class ChatSession(Conversation[Client]):
             self._summarized(old, self._ask(asked, model=self.summarize_with, **self._summary_options()))
 
     def _ask(self, messages: list[dict[str, Any]], **options: Any) -> Reply:
-        """Make a call, and count it at once: whatever comes after it, it is paid for."""
-        try:
-            reply = self._client.chat(messages, **options)
-        except BarechatError as error:
-            self._count(error)
-            raise
-        self.cost.calculate(reply)
-        return reply
+        """Make a call that is counted when it has ended, however it has: whatever comes after it, it is paid for."""
+        call = self._client._whole_call(messages, **options)  # noqa: SLF001 - as Client.chat
+        return self._client._run(call, self._count)  # noqa: SLF001 - likewise
 
     def _listen(self, messages: list[dict[str, Any]], **options: Any) -> ChatStream:
         """Begin a stream that is counted when it has ended, however it has."""
         stream = self._client.stream(messages, **options)
-        stream.when_filed(self._count_receipt)
+        stream.when_filed(self._count)
         return stream
 
 
@@ -211,18 +205,13 @@ class AsyncChatSession(Conversation[AsyncClient]):
 
     async def _ask(self, messages: list[dict[str, Any]], **options: Any) -> Reply:
         """Same as ChatSession._ask, awaited."""
-        try:
-            reply = await self._client.chat(messages, **options)
-        except BarechatError as error:
-            self._count(error)
-            raise
-        self.cost.calculate(reply)
-        return reply
+        call = self._client._whole_call(messages, **options)  # noqa: SLF001 - as AsyncClient.chat
+        return await self._client._run(call, self._count)  # noqa: SLF001 - likewise
 
     def _listen(self, messages: list[dict[str, Any]], **options: Any) -> AsyncChatStream:
         """Same as ChatSession._listen."""
         stream = self._client.stream(messages, **options)
-        stream.when_filed(self._count_receipt)
+        stream.when_filed(self._count)
         return stream
 
 
