@@ -153,7 +153,7 @@ def test_what_doesn_t_fit_leaves_the_session_as_it_was(simulator: Simulator, fil
             assert run(*asked, url=simulator.url, BARECHAT_SESSIONS=str(kept.parent)).returncode == 0
         was = kept.read_text() if before else None
         simulator.fail_next(reply='{"name":"Ada","born":"1815"}')
-        done = run(*asked, url=simulator.url, BARECHAT_SESSIONS=str(kept.parent))
+        done = run(*asked, "-s", "Be rude.", url=simulator.url, BARECHAT_SESSIONS=str(kept.parent))
         assert (done.stdout, done.returncode) == ("", 1)
         assert (kept.read_text() if kept.exists() else None) == was
 

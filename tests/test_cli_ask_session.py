@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from barechat.simulator import Simulator
 
-posix = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX has them")
+posix = pytest.mark.skipif(os.name == "nt", reason="signals, and files that go while they are open, as POSIX has them")
 
 
 def kept(where: Path, name: str = "trip") -> list[Any]:
@@ -75,6 +75,66 @@ def test_nor_is_one_that_ctrl_c_has_ended(simulator: Simulator, tmp_path: Path) 
         asking.communicate()
     assert asking.returncode == 3
     assert not (tmp_path / "trip.json").exists()
+
+
+def begun(where: Path, simulator: Simulator) -> bytes:
+    """Begin a session, and return what its file holds."""
+    simulator.fail_next(reply="Rome.")
+    done = run("ask", "Where to?", "-c", "trip", "-s", "Be brief.", url=simulator.url, BARECHAT_SESSIONS=str(where))
+    assert done.returncode == 0
+    return (where / "trip.json").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("asked", "fault"),
+    [
+        (["ask"], {"reply": "By train.", "cut_after": 2}),
+        (["ask", "--no-stream"], {"status": 404}),
+        (["chat"], {"reply": "By train.", "cut_after": 2}),
+    ],
+)
+def test_a_turn_that_fails_leaves_the_file_as_it_was_its_system_message_too(
+    asked: list[str], fault: dict[str, Any], simulator: Simulator, tmp_path: Path
+) -> None:
+    before = begun(tmp_path, simulator)
+    simulator.fail_next(**fault)
+    simulator.fail_next(reply="By train.")
+    told = [*asked, "-c", "trip", "-s", "Be rude."]
+    failed = run(*told, url=simulator.url, stdin="How?", BARECHAT_SESSIONS=str(tmp_path))
+    assert (failed.returncode, (tmp_path / "trip.json").read_bytes()) == (1, before)
+    run(*told, url=simulator.url, stdin="How?", BARECHAT_SESSIONS=str(tmp_path))
+    assert kept(tmp_path) == ["s:Be rude.", "u:Where to?", "a:Rome.", "u:How?", "a:By train."]
+
+
+@posix
+def test_so_does_one_that_ctrl_c_has_ended(simulator: Simulator, tmp_path: Path) -> None:
+    before = begun(tmp_path, simulator)
+    simulator.fail_next(reply="One two three", stall_after=2)
+    asked = ["ask", "Count.", "-c", "trip", "-s", "Be rude."]
+    with start(*asked, url=simulator.url, BARECHAT_SESSIONS=str(tmp_path)) as asking:
+        assert asking.stdout is not None
+        asking.stdout.read(3)
+        asking.send_signal(signal.SIGINT)
+        asking.communicate()
+    assert (asking.returncode, (tmp_path / "trip.json").read_bytes()) == (3, before)
+
+
+@posix
+@pytest.mark.parametrize("more", [[], ["--no-stream"]])
+def test_an_answer_that_its_session_can_t_keep_is_shown_all_the_same(
+    more: list[str], simulator: Simulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("import shutil\n\ndef forget() -> None:\n    shutil.rmtree('kept')\n")
+    monkeypatch.chdir(tmp_path)
+    simulator.fail_next(reply={"tool_calls": [{"name": "forget", "arguments": {}}]})
+    simulator.fail_next(reply="Gone.")
+    asked = ["ask", "Forget it.", "-c", "trip", "--tool", "mine:forget", *more]
+    done = run(*asked, url=simulator.url, BARECHAT_SESSIONS="kept")
+    assert (done.stdout, done.returncode) == ("Gone.\n", 1)
+    *_, error, bill = done.stderr.splitlines()
+    assert error.startswith("error: the session kept/trip.json can't be written: ")
+    assert error.endswith("the answer is not remembered")
+    assert "exact · 2 rounds" in bill
 
 
 def test_a_session_that_is_open_elsewhere_is_not_written(simulator: Simulator, tmp_path: Path) -> None:

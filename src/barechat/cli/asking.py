@@ -31,13 +31,17 @@ _ERROR, _OTHER_VERDICT = 1, 3
 
 @dataclass(frozen=True, kw_only=True)
 class _Line:
-    """How a question goes to the model: with what is said before it, or as the next turn of a session."""
+    """How a question goes to the model: with what is said before it, or as the next turn of a session.
+
+    keep: puts the turn into the session's file.
+    """
 
     said: Any
     options: dict[str, Any]
     chat: Callable[..., Reply]
     stream: Callable[..., ChatStream]
     run: Callable[..., Run]
+    keep: Callable[[], None]
 
 
 @contextlib.contextmanager
@@ -46,18 +50,19 @@ def _line(client: Client, question: Question) -> Iterator[_Line]:
     if terms.name is None:
         said = [*messages_before(terms), question.message]
         options = {"model": terms.model, **terms.options, **form}
-        yield _Line(said=said, options=options, chat=client.chat, stream=client.stream, run=client.run)
+        yield _Line(
+            said=said, options=options, chat=client.chat, stream=client.stream, run=client.run, keep=lambda: None
+        )
         return
+    path = directory() / file_name(terms.name)
     with session_of(terms, client) as session:
-        path = directory() / file_name(terms.name)
-        is_new = not path.exists()
-        try:
-            yield _Line(said=question.content, options=form, chat=session.send, stream=session.stream, run=session.run)
-        except UnfitError:
-            session.undo()
-            if is_new:
-                path.unlink(missing_ok=True)
-            raise
+        draft = session.fork()  # which has no file: a turn that is whole may still not be by the schema
+
+        def keep() -> None:
+            session.messages = draft.messages
+            session.save(path)
+
+        yield _Line(said=question.content, options=form, chat=draft.send, stream=draft.stream, run=draft.run, keep=keep)
 
 
 class Asking:
@@ -99,6 +104,11 @@ class Asking:
         except (ParameterError, OutputClosedError):
             raise  # refused before anything was sent; nobody reads
         except BarechatError as error:
+            if self._replies:  # the session's file can't be written
+                self._printer.show(self._replies)
+                self._notes.error(f"{error}; the answer is not remembered")
+                self._bill(*self._replies)
+                return _ERROR
             self._printer.show_failed(error)
             self._fail(error)
             return _ERROR
@@ -127,15 +137,16 @@ class Asking:
         return _OTHER_VERDICT if is_refused or reply.verdict != "complete" else 0
 
     def _ask(self) -> None:
-        """Ask, and keep the reply; where there are tools, those of all rounds.
+        """Ask, and keep the reply; where there are tools, those of all rounds. A session remembers them.
 
         Raises:
-            UnfitError: it isn't by the schema; a session has forgotten it.
+            UnfitError: it isn't by the schema; a session doesn't remember it.
         """
         try:
             with _line(self._client, self._question) as line:
                 self._replies = self._asked(line)
                 self._printer.check(self._replies)
+                line.keep()
         finally:
             if self._transcript is not None:
                 self._transcript.end()

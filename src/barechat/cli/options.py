@@ -154,7 +154,9 @@ def calling(
 
 
 def session_of(terms: Terms, client: Client) -> ChatSession:
-    """Open the session of that name, or one that isn't kept. Its file is begun with its first turn.
+    """Open the session of that name, or one that isn't kept.
+
+    Its file is begun with its first turn, which puts the system message there, too.
 
     Raises:
         ConfigurationError: it can't be read, or is open elsewhere.
@@ -165,7 +167,7 @@ def session_of(terms: Terms, client: Client) -> ChatSession:
     path = None if terms.name is None else made(directory()) / file_name(terms.name)
     session = ChatSession(client, terms.system, model=terms.model, path=path, **terms.options)
     if terms.system is not None and terms.system != (session.system_prompt or ""):
-        session.system_prompt = terms.system
+        session.messages = _led_by(terms.system, session.messages)  # and not by its setter, which writes the file
     return session
 
 
@@ -180,7 +182,11 @@ def messages_before(terms: Terms) -> list[dict[str, Any]]:
 
     path = None if terms.name is None else directory() / file_name(terms.name)
     messages = read_messages(path) if path is not None and path.exists() else []
-    if terms.system is not None:
-        system = [{"role": "system", "content": terms.system}] if terms.system else []
-        messages = [*system, *messages[history.lead(messages) :]]
-    return history.sent(messages)
+    return history.sent(messages if terms.system is None else _led_by(terms.system, messages))
+
+
+def _led_by(system: str, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the messages with this system message in place of what leads them; "" stands for none."""
+    from barechat import history  # noqa: PLC0415 - for a quick `barechat --help`
+
+    return [*([{"role": "system", "content": system}] if system else []), *messages[history.lead(messages) :]]
