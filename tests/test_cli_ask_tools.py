@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import click
 import pytest
 
 from barechat.cli.tool_names import tools_of
-from commands import command, environment, on_a_terminal
+from commands import command, environment, on_a_terminal, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 
     from barechat.simulator import Simulator
 
-posix = pytest.mark.skipif(os.name == "nt", reason="terminals as POSIX has them")
+posix = pytest.mark.skipif(os.name == "nt", reason="terminals and signals as POSIX has them")
 
 TOOLS = '''
 import random  # Python's own, whatever lies beside this file
+import threading
 
 from barechat import Tool
 
@@ -52,6 +54,11 @@ def book(city: str) -> None:
 
 
 booking = Tool(book, raises=Declined)
+
+
+def hang(city: str) -> str:
+    threading.Event().wait()
+    return city
 
 
 async def later(city: str) -> str:
@@ -166,13 +173,38 @@ def test_json_is_the_last_reply_s_object_and_curl_shows_the_first_request(simula
 # How it ends
 
 
-def test_what_a_tool_lets_through_ends_it_with_the_cost(simulator: Simulator, here: Path) -> None:
-    simulator.fail_next(**calls(("book", {"city": "Oslo"})))
-    done = ask(here, "Book.", "--tool", "mine:booking", url=simulator.url)
-    assert (done.stdout, done.returncode) == ("", 1)
-    _, said, bill = done.stderr.splitlines()
+@pytest.mark.parametrize("more", [[], ["--no-stream"]])
+def test_what_a_tool_lets_through_ends_it_with_the_cost_and_what_was_said(
+    more: list[str], simulator: Simulator, here: Path
+) -> None:
+    simulator.fail_next(**calls(("weather", {"city": "Oslo"}), text="Let me see."))
+    simulator.fail_next(**calls(("book", {"city": "Oslo"}), text="I book."))
+    done = ask(here, "Book.", "--tool", "mine:weather", "--tool", "mine:booking", *more, url=simulator.url)
+    assert (done.stdout, done.returncode) == ("Let me see.\nI book.\n", 1)
+    *_, said, bill = done.stderr.splitlines()
     assert said == "error: a tool ended it: Declined: ask a person"
     assert "exact" in bill
+
+
+@posix
+@pytest.mark.parametrize("more", [[], ["--no-stream"]])
+@pytest.mark.parametrize("where", ["in a tool", "after it"])
+def test_what_was_said_before_ctrl_c_is_printed(
+    where: str, more: list[str], simulator: Simulator, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(here)
+    tool = "hang" if where == "in a tool" else "weather"
+    simulator.fail_next(**calls((tool, {"city": "Oslo"}), text="Let me see."))
+    simulator.fail_next(stall_after=0)
+    with start("ask", "How?", "--tool", f"mine:{tool}", *more, url=simulator.url) as asking:
+        assert asking.stderr is not None
+        assert asking.stderr.readline().startswith(b"calls ")
+        if where == "after it":
+            assert asking.stderr.readline() == b"weather gave grey in Oslo\n"
+        asking.send_signal(signal.SIGINT)
+        out, err = asking.communicate()
+    assert (out.decode(), asking.returncode) == ("Let me see.\n", 3)
+    assert "partial: interrupted" in err.decode()
 
 
 @pytest.mark.parametrize("more", [[], ["--no-stream"]])

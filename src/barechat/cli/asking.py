@@ -4,65 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from barechat import history
 from barechat.cli.answer_schema import UnfitError
 from barechat.cli.options import messages_before, session_of
 from barechat.cli.printing import Printer
 from barechat.cli.sessions import directory, file_name
 from barechat.cli.terminal import OutputClosedError
 from barechat.cli.wording import ENDS, bill, failure_facts
-from barechat.errors import BarechatError, ParameterError
+from barechat.errors import BarechatError, ConfigurationError, ParameterError
 from barechat.records import Cost, Usage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from barechat.cli.question import Question
     from barechat.cli.terminal import Answer, Notes
     from barechat.client import Client
-    from barechat.records import Reply, Run
+    from barechat.receipt import Receipt
+    from barechat.records import Reply, ToolCall
+    from barechat.session import ChatSession
     from barechat.streams import ChatStream
     from barechat.wire.trace import Transcript
 
 _ERROR, _OTHER_VERDICT = 1, 3
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    """How a question goes to the model: with what is said before it, or as the next turn of a session.
-
-    keep: puts the turn into the session's file.
-    """
-
-    said: Any
-    options: dict[str, Any]
-    chat: Callable[..., Reply]
-    stream: Callable[..., ChatStream]
-    run: Callable[..., Run]
-    keep: Callable[[], None]
-
-
-@contextlib.contextmanager
-def _line(client: Client, question: Question) -> Iterator[_Line]:
-    terms, form = question.terms, question.format_options
-    if terms.name is None:
-        said = [*messages_before(terms), question.message]
-        options = {"model": terms.model, **terms.options, **form}
-        yield _Line(
-            said=said, options=options, chat=client.chat, stream=client.stream, run=client.run, keep=lambda: None
-        )
-        return
-    path = directory() / file_name(terms.name)
-    with session_of(terms, client) as session:
-        draft = session.fork()  # which has no file: a turn that is whole may still not be by the schema
-
-        def keep() -> None:
-            session.messages = draft.messages
-            session.save(path)
-
-        yield _Line(said=question.content, options=form, chat=draft.send, stream=draft.stream, run=draft.run, keep=keep)
+_MOST_ROUNDS = 10  # as Client.run has it by default
 
 
 class Asking:
@@ -76,8 +43,9 @@ class Asking:
         self._notes = notes
         self._transcript = transcript
         self._printer = Printer(question, answer, notes, shows_wire=transcript is not None)
-        self._replies: Sequence[Reply] = ()
+        self._replies: list[Reply] = []  # that have come whole
         self._partial: Callable[[], Reply | None] = lambda: None
+        self._unkept: ConfigurationError | None = None  # why the session's file doesn't have the answer
         self._started = time.monotonic()
 
     def run(self) -> int:
@@ -97,19 +65,14 @@ class Asking:
         try:
             self._ask()
         except KeyboardInterrupt:
-            self._printer.show_partial(self._partial())
+            self._show(self._partial())
             self._notes.line(ENDS["partial"], "yellow")
             self._bill()
             return _OTHER_VERDICT
         except (ParameterError, OutputClosedError):
             raise  # refused before anything was sent; nobody reads
         except BarechatError as error:
-            if self._replies:  # the session's file can't be written
-                self._printer.show(self._replies)
-                self._notes.error(f"{error}; the answer is not remembered")
-                self._bill(*self._replies)
-                return _ERROR
-            self._printer.show_failed(error)
+            self._show(error.partial)
             self._fail(error)
             return _ERROR
         except UnfitError as error:
@@ -118,7 +81,7 @@ class Asking:
             self._bill(*self._replies)
             return _ERROR
         except raised_by_tools as error:
-            self._printer.show_partial(None)
+            self._show(None)
             self._notes.error(f"a tool ended it: {type(error).__name__}: {error}")
             self._bill()
             return _ERROR
@@ -133,36 +96,78 @@ class Asking:
             self._notes.line(f"refused: the model declined to answer: {reply.message.refusal}", "yellow")
         elif reply.verdict != "complete":
             self._notes.line(f"{ENDS[reply.verdict]} (finish_reason {reply.finish_reason})", "yellow")
+        if self._unkept is not None:
+            self._notes.error(f"{self._unkept}; the answer is not remembered")
         self._bill(*replies)
+        if self._unkept is not None:
+            return _ERROR
         return _OTHER_VERDICT if is_refused or reply.verdict != "complete" else 0
 
     def _ask(self) -> None:
-        """Ask, and keep the reply; where there are tools, those of all rounds. A session remembers them.
+        """Ask, and have the session remember the answer, if it is one's turn.
 
         Raises:
-            UnfitError: it isn't by the schema; a session doesn't remember it.
+            UnfitError: it isn't by the schema.
         """
-        try:
-            with _line(self._client, self._question) as line:
-                self._replies = self._asked(line)
-                self._printer.check(self._replies)
-                line.keep()
-        finally:
+        terms = self._question.terms
+        with contextlib.ExitStack() as stack:
             if self._transcript is not None:
-                self._transcript.end()
+                stack.callback(self._transcript.end)
+            session = None if terms.name is None else stack.enter_context(session_of(terms, self._client))
+            before = messages_before(terms) if session is None else history.sent(session.messages)
+            turn = self._asked([*before, self._question.message])
+            self._printer.check(self._replies)
+            if session is not None:
+                self._keep(session, turn)
 
-    def _asked(self, line: _Line) -> Sequence[Reply]:
-        if self._question.tools:
-            on_delta = self._printer.hear if self._question.is_streamed else None
-            on_call = self._printer.tell_call
-            return line.run(line.said, self._question.tools, on_delta=on_delta, on_call=on_call, **line.options).rounds
-        if not self._question.is_streamed:
-            return (line.chat(line.said, **line.options),)
-        with line.stream(line.said, **line.options) as stream:
+    def _asked(self, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Ask, in as many rounds as the tools need; return the turn, from the question on."""
+        question, terms = self._question, self._question.terms
+        options = {"model": terms.model, **terms.options, **question.format_options}
+        if question.tools:
+            from barechat.tools import run  # noqa: PLC0415 - few need it
+
+            on_delta = self._printer.hear if question.is_streamed else None
+            ran = run(self._chat, self._stream, said, question.tools, _MOST_ROUNDS, on_delta, self._tell_call, options)
+            return ran.messages[len(said) - 1 :]
+        if not question.is_streamed:
+            return [said[-1], self._chat(said, **options).message.to_dict()]
+        with self._stream(said, **options) as stream:
             self._partial = lambda: stream.partial
             for delta in stream.deltas():
                 self._printer.hear(delta)
-        return (stream.reply,)
+        return [said[-1], stream.reply.message.to_dict()]
+
+    def _chat(self, messages: list[dict[str, Any]], **options: Any) -> Reply:
+        reply = self._client.chat(messages, **options)
+        self._replies.append(reply)
+        return reply
+
+    def _stream(self, messages: list[dict[str, Any]], **options: Any) -> ChatStream:
+        def hear(receipt: Receipt) -> None:
+            if receipt.reply is not None:
+                self._replies.append(receipt.reply)
+
+        stream = self._client.stream(messages, **options)
+        stream.when_filed(hear)
+        return stream
+
+    def _tell_call(self, call: ToolCall, told: str | None) -> None:
+        self._printer.show_new(self._replies)  # what the model said with its calls
+        self._printer.tell_call(call, told)
+
+    def _keep(self, session: ChatSession, turn: list[dict[str, Any]]) -> None:
+        """Put a turn into the session's file, which is as it was until now."""
+        session.messages = [*session.messages, *turn]
+        try:
+            session.save(directory() / file_name(self._question.terms.name or ""))
+        except ConfigurationError as error:
+            self._unkept = error  # the answer is to be printed all the same
+
+    def _show(self, partial: Reply | None) -> None:
+        """Print what was said before the question was broken off, and what came of the last reply."""
+        self._printer.show_new(self._replies)
+        self._printer.show_partial(None if any(partial is reply for reply in self._replies) else partial)
 
     def _fail(self, error: BarechatError) -> None:
         self._notes.error(str(error))

@@ -1,19 +1,18 @@
-"""What of an answer is printed, and when? Its text as it comes where that can be; else, and all else, at its end."""
+"""What of an answer is printed, and when? Its text as it comes where that can be; else, and all else, at its end.
+
+What a model says before it calls tools is printed before they are called, however the answer comes.
+"""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from barechat import history
-from barechat.errors import ToolsFailed
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from barechat.cli.question import Question
     from barechat.cli.terminal import Answer, Notes
-    from barechat.errors import BarechatError
     from barechat.records import Choice, Delta, Reply, ToolCall
 
 _MAY_BE_WHOLE = ("complete", "unknown")
@@ -31,6 +30,7 @@ class Printer:
         # On one terminal, the wire and the answer would cut each other's lines.
         shares_terminal = shows_wire and answer.is_terminal and notes.is_terminal
         self._is_live = question.is_streamed and question.answer_schema is None and not shares_terminal
+        self._count_shown = 0  # of the replies
 
     def hear(self, delta: Delta) -> None:
         """Print what a delta brings of choice 0, if it is printed as it comes."""
@@ -63,31 +63,25 @@ class Printer:
             self._values(replies[-1])
 
     def show(self, replies: Sequence[Reply]) -> None:
-        """Print what there is of the replies that `check` has passed, unless it was printed as it came."""
-        self._notes.end_line()
+        """Print what there is of the replies that `check` has passed, unless it was printed before."""
+        self.show_new(replies)
         if self._question.as_json:
             self._answer.write(self._json(replies[-1].raw) + "\n")
         elif self._question.answer_schema is not None:
             self._show_values(replies[-1])
-        else:
-            for reply in replies:
-                for choice in reply.choices:
-                    self._show_choice(choice)
-                    if not self._question.tools:
-                        self._show_calls(choice)
-                self._answer.end_line()
 
-    def show_failed(self, error: BarechatError) -> None:
-        """Print what each round before an error said, unless it was printed as it came, and what came of the last."""
+    def show_new(self, replies: Sequence[Reply]) -> None:
+        """Print what whole replies say, those that it wasn't told before. JSON is for the last one, and for `show`."""
         self._notes.end_line()
-        if not self._is_live and not self._question.as_json and self._question.answer_schema is None:
-            messages = error.messages or []
-            for message in messages[history.last_turn(messages) :]:
-                if message["role"] == "assistant":
-                    self._answer.write((message.get("content") or "") + (message.get("refusal") or ""))
-                    self._answer.end_line()
-        # The last round's calls were made, so that it is among the messages already.
-        self.show_partial(None if isinstance(error, ToolsFailed) else error.partial)
+        new, self._count_shown = replies[self._count_shown :], len(replies)
+        if self._question.as_json or self._question.answer_schema is not None:
+            return
+        for reply in new:
+            for choice in reply.choices:
+                self._show_choice(choice)
+                if not self._question.tools:
+                    self._show_calls(choice)
+            self._answer.end_line()
 
     def show_partial(self, reply: Reply | None) -> None:
         """Print what came of a reply that isn't whole; half an object or tool call would look like a whole one."""
