@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from barechat.cli.markdown import Blocks, Piece
+from barechat.cli.markdown import Blocks, Piece, with_code_joined
 from barechat.cli.rendering import THEME, lines_of, recent
 
 EVERYTHING = """\
@@ -146,6 +146,20 @@ def test_no_piece_of_a_long_reply_is_looked_at_again() -> None:
     assert max(len(piece.text) for piece in found) == len("- item")
 
 
+def test_code_that_came_at_once_is_laid_out_at_once_with_what_is_before_it() -> None:
+    """Each line by itself would be coloured with up to 32 before it, some 24 times as much."""
+    blocks = Blocks()
+    first = list(with_code_joined(blocks.feed("```py\n" + "x = 1\n" * 100)))
+    second = list(with_code_joined(blocks.feed("y = 2\n" * 5000 + "```\n- a\n- b\nx = 3\n")))
+    assert [(piece.kind, piece.text.count("\n") + 1, len(piece.before)) for piece in (*first, *second)] == [
+        ("fence", 1, 0),
+        ("code", 100, 0),
+        ("code", 5000, 20),
+        ("fence", 1, 0),
+        ("item", 1, 0),
+    ]
+
+
 # How it looks
 
 
@@ -173,8 +187,10 @@ def test_right_to_left_text_and_wide_characters_are_left_to_the_terminal() -> No
 
 def test_the_colours_of_a_line_of_code_come_from_the_lines_before_it() -> None:
     console = Console(file=io.StringIO(), theme=THEME, color_system="standard", force_terminal=True)
-    *_, last, _ = pieces('```py\n"""\nfor one in all\n```')
-    assert len({segment.style for segment in lines_of(console, last)[0]}) == 1  # a text's, and no statement's
+    _, *code, _ = pieces('```py\n"""\nfor one in all\n```')
+    for found in (code, with_code_joined(code)):
+        *_, last = [line for piece in found for line in lines_of(console, piece)]
+        assert len({segment.style for segment in last}) == 1  # a text's, and no statement's
 
 
 @given(st.text(alphabet="ab\x000 \n-*#>|`~.)[](<!&:\\_\u202e🎉", max_size=60))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pyte
 import pytest
@@ -29,8 +30,13 @@ print(1)
 """ + ("A long paragraph, of more lines than there are on the screen. " * 60)
 
 
-def left_by(*chunks: str, thought: str = "", says: str = "", rows: int = 200) -> list[str]:
-    """Return what is on a terminal, scrolled lines included, once a reply has come in these chunks."""
+CODE = (
+    "Like so:\n\n```python\n" + 'def f(x):\n    """Return it."""\n    return x + 1  # more\n\n\n' * 30 + "```\nThere.\n"
+)
+
+
+def screen_of(*chunks: str, thought: str = "", says: str = "", rows: int = 200) -> pyte.Screen:
+    """Return a terminal, scrolled lines included, once a reply has come in these chunks."""
     file = io.StringIO()
     page = Page(Console(file=file, width=80, height=24, theme=THEME, force_terminal=True))
     page.think(thought)
@@ -42,13 +48,34 @@ def left_by(*chunks: str, thought: str = "", says: str = "", rows: int = 200) ->
     screen = pyte.Screen(80, rows)
     screen.set_mode(LNM)
     pyte.Stream(screen).feed(file.getvalue())
+    return screen
+
+
+def left_by(*chunks: str, **more: Any) -> list[str]:
+    """Return what is on a terminal then."""
+    screen = screen_of(*chunks, **more)
     return "\n".join(line.rstrip() for line in screen.display).rstrip().split("\n")
 
 
+def colours(screen: pyte.Screen) -> list[str]:
+    """Return the colour of each character that can be seen."""
+    cells = [screen.buffer[row][column] for row in range(screen.lines) for column in range(screen.columns)]
+    return [cell.fg for cell in cells if cell.data.strip()]
+
+
 @pytest.mark.parametrize("size", [1, 7, 400])
-def test_a_reply_in_chunks_leaves_what_a_whole_one_does(size: int) -> None:
-    chunks = [REPLY[at : at + size] for at in range(0, len(REPLY), size)]
-    assert left_by(*chunks) == left_by(REPLY)
+@pytest.mark.parametrize("reply", [REPLY, CODE], ids=["reply", "code"])
+def test_a_reply_in_chunks_leaves_what_a_whole_one_does(reply: str, size: int) -> None:
+    chunks = [reply[at : at + size] for at in range(0, len(reply), size)]
+    assert left_by(*chunks) == left_by(reply)
+
+
+@pytest.mark.parametrize("size", [1, 7, 400])
+def test_code_in_chunks_is_coloured_as_that_of_a_whole_reply(size: int) -> None:
+    chunks = [CODE[at : at + size] for at in range(0, len(CODE), size)]
+    whole = colours(screen_of(CODE))
+    assert colours(screen_of(*chunks)) == whole
+    assert len(set(whole)) == 4
 
 
 def test_pieces_stand_apart_unless_they_belong_together() -> None:

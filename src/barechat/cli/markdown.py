@@ -9,8 +9,12 @@ The rules are those of https://spec.commonmark.org/0.31.2/, as far as they say w
 
 from __future__ import annotations
 
+import itertools
 import re
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 Kind = Literal["text", "item", "fence", "code"]
 
@@ -26,9 +30,9 @@ _WINDOW = 16  # lines of code; what colours a line is looked for in so many befo
 class Piece(NamedTuple):
     """What can be shown by itself.
 
-    kind: markdown (`text`, or an `item` of a list), the `fence` around code, or a line of `code`.
+    kind: markdown (`text`, or an `item` of a list), the `fence` around code, or a line of `code`, or several.
     is_joined: whether it follows the piece before without an empty line.
-    language: what a line of code is said to be written in. before: the lines of code before it, which may colour it.
+    language: what the code is said to be written in. before: the lines of code before it, which may colour it.
     """
 
     kind: Kind
@@ -36,6 +40,16 @@ class Piece(NamedTuple):
     is_joined: bool = False
     language: str = ""
     before: tuple[str, ...] = ()
+
+
+def with_code_joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
+    """Yield the pieces, lines of code that follow one another as one: what comes before them is looked at once."""
+    for is_code, found in itertools.groupby(pieces, lambda piece: piece.kind == "code"):
+        if is_code:
+            first, *others = found
+            yield first._replace(text="\n".join([first.text, *(piece.text for piece in others)]))
+        else:
+            yield from found
 
 
 class Blocks:

@@ -10,12 +10,10 @@ import contextlib
 import threading
 from typing import IO, TYPE_CHECKING, Final, Protocol
 
-from barechat.cli.markdown import Blocks, Piece
+from barechat.cli.markdown import Blocks, Piece, with_code_joined
 from barechat.cli.terminal import Answer, Notes, can_write, visible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from rich.console import Console
     from rich.segment import Segment
 
@@ -78,7 +76,8 @@ class Page:
         self._console = console
         self._blocks = Blocks()
         self._thought: str | None = ""  # a line of it, as far as it has come; None once the reply has begun
-        self._written: list[list[Segment]] = []  # lines that are finished, and not on the screen yet
+        self._pieces: list[Piece] = []  # that are finished, and not laid out yet
+        self._written: list[list[Segment]] = []  # lines that are, and not on the screen yet
         self._has_written = False
         self._rows = 0  # that the unfinished piece takes on the screen
         self._lock = threading.Lock()
@@ -90,7 +89,7 @@ class Page:
         """Show a piece of the reply."""
         with self._lock:
             self._end_thought()
-            self._finish(self._blocks.feed(visible(text)))
+            self._pieces += self._blocks.feed(visible(text))
         self._changed.set()
 
     def think(self, text: str) -> None:
@@ -115,7 +114,7 @@ class Page:
         self._changed.set()
         self._painter.join()
         self._end_thought()
-        self._finish(self._blocks.end())
+        self._pieces += self._blocks.end()
         self._paint()
 
     def _keep_painting(self) -> None:
@@ -134,13 +133,16 @@ class Page:
     def _add(self, text: str, style: str) -> None:
         from rich.text import Text  # noqa: PLC0415 - for a quick `barechat --help`
 
+        self._lay_out()
         self._written += self._console.render_lines(Text(text, style), pad=False)
         self._has_written = True
 
-    def _finish(self, pieces: Iterable[Piece]) -> None:
+    def _lay_out(self) -> None:
+        """Make lines of what is finished: of all since the last frame at once, lest code be coloured line by line."""
         from barechat.cli.rendering import lines_of  # noqa: PLC0415 - likewise
 
-        for piece in pieces:
+        pieces, self._pieces = self._pieces, []
+        for piece in with_code_joined(pieces):
             if self._has_written and not piece.is_joined:
                 self._written.append([])
             self._written += lines_of(self._console, piece)
@@ -148,6 +150,7 @@ class Page:
 
     def _paint(self) -> None:
         """Put on the screen what is finished, in place of the piece that wasn't, and what isn't now below it."""
+        self._lay_out()
         tail = self._tail()
         up = f"\x1b[{self._rows - 1}A" if self._rows > 1 else ""
         text = self._drawn(self._written) + self._drawn(tail).removesuffix("\n")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from markdown_it import MarkdownIt
+from rich.console import Group
 from rich.markdown import CodeBlock, Heading, ListElement, Markdown
 from rich.segment import Segment
 from rich.syntax import Syntax
@@ -84,7 +85,8 @@ def rendered(piece: Piece) -> RenderableType:
     if piece.kind == "fence":
         return Text(piece.text, "dim")
     if piece.kind == "code":
-        return highlighted("\n".join([*piece.before, piece.text]), piece.language)[len(piece.before)]
+        start, count = len(piece.before), piece.text.count("\n") + 1
+        return Group(*highlighted("\n".join([*piece.before, piece.text]), piece.language)[start : start + count])
     tokens = _PARSER.parse(piece.text)
     for token in tokens:
         # An address that stands for itself needn't be told twice.
