@@ -1,8 +1,7 @@
-"""The bare loop: urllib3 or aiohttp, msgspec, an SSE split. What barechat stands on, without what it adds.
+"""The bare loop: urllib3 or aiohttp, msgspec, an SSE split. What one writes by hand who wants no more than the text.
 
 No retry, no deadline, no verdict, no cost, no check of what is sent; a stream that is cut short looks like a whole one.
-aiohttp is set as barechat sets it (no cookies, no timeout, no limit of connections), so that the difference is
-barechat's own work.
+aiohttp is set to do as little as it can: no cookies, no timeout, no limit of connections.
 """
 
 import ssl
