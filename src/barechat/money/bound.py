@@ -59,7 +59,17 @@ def is_text(request: Mapping[str, Any]) -> bool:
     """Say whether a request holds text and function tools alone, so that its bytes tell of its tokens."""
     if not _BEYOND_TEXT.isdisjoint(request) and (_speaks(request) or _may_bill_more(request)):
         return False
-    return all(kind in _TEXT_PARTS for kind, _ in _parts(request))
+    messages = request.get("messages")
+    for message in messages if isinstance(messages, (list, tuple)) else ():
+        if isinstance(message, (dict, Mapping)) and not _is_of_text(message):
+            return False
+    return True
+
+
+def _is_of_text(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    is_text = isinstance(content, str) or all(part.get("type") in _TEXT_PARTS for part in _mappings(content))
+    return is_text and message.get("audio") is None
 
 
 @dataclass(frozen=True)
@@ -143,10 +153,8 @@ def _parts(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]
     for message in _mappings(request.get("messages")):
         if message.get("audio") is not None:
             yield "input_audio", {}  # an earlier spoken reply, named by its id
-        content = message.get("content")
-        if not isinstance(content, str):
-            for part in _mappings(content):
-                yield str(part.get("type")), part
+        for part in _mappings(message.get("content")):
+            yield str(part.get("type")), part
 
 
 def _mappings(value: object) -> Sequence[Mapping[str, Any]]:
