@@ -36,11 +36,14 @@ def count_receipt(receipt: Receipt, tracker: CostTracker) -> None:
     A call that brought no reply and surely cost nothing isn't counted.
     """
     reply, request = receipt.reply, receipt.call.request
-    tags = {name: value for name, value in receipt.call.tags.items() if name != "session"}  # of which there may be many
+    tags = dict(receipt.call.tags)
+    tags.pop("session", None)  # of which there may be many
     answered = receipt.attempts[-1] if reply is not None else None
     costly = [attempt for attempt in receipt.attempts if attempt is answered or attempt.cost.picodollars != 0]
     # One attempt stands for the call: an unpriced one if there is any, since the call's cost is then unknown too.
-    counted = next((attempt for attempt in costly if attempt.cost.picodollars is None), costly[-1] if costly else None)
+    counted = costly[-1] if costly else None
+    if len(costly) > 1:
+        counted = next((attempt for attempt in costly if attempt.cost.picodollars is None), counted)
     for attempt in costly:
         came = reply if attempt is answered else None
         tracker.record(

@@ -184,9 +184,9 @@ def check(parameters: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ParameterError: an unknown name, or a value that the API is documented to refuse.
     """
+    if not parameters:
+        return {}
     given = {name: value for name, value in parameters.items() if value is not None}
-    if not given:
-        return given
     for name, value in given.items():
         rule = RULES.get(name)
         if rule is None:
