@@ -63,7 +63,7 @@ class Try:
     def end(self, outcome: Outcome, cost: Cost, now: float, secrets: frozenset[str]) -> Attempt:
         """End it, and return what the caller is told of it, without any secret that the server repeated."""
         self.has_ended = True
-        request_id = next((self.headers[name] for name in _REQUEST_ID_HEADERS if name in self.headers), None)
+        request_id = _request_id(self.headers)
         return Attempt(
             number=self.number,
             client_request_id=self.client_request_id,
@@ -78,6 +78,13 @@ class Try:
             delay_s=outcome.delay_s,
             cost=cost,
         )
+
+
+def _request_id(headers: Mapping[str, str]) -> str | None:
+    for name in _REQUEST_ID_HEADERS:
+        if name in headers:
+            return headers[name]
+    return None
 
 
 def entry_of(this: Try, attempt: Attempt, call: Call, request: Request) -> Entry:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _LENIENT = frozenset({"tool_calls", "reasoning_content"})  # the records have them in another form
-_ONE_STOP = ["stop"]
 _OWN_END = frozenset({"stop", "tool_calls", "function_call"})
 
 
@@ -53,9 +52,9 @@ def verdict_of(raw: Mapping[str, Any], n: int | None, *, ended: bool) -> Verdict
         StreamTruncated: the answer isn't whole, or the server says that it failed half-way.
     """
     choices: list[dict[str, Any]] = raw["choices"]
-    reasons = [choice.get("finish_reason") for choice in choices]
-    if reasons == _ONE_STOP and (n is None or n <= 1):
+    if len(choices) == 1 and choices[0].get("finish_reason") == "stop" and (n is None or n <= 1):
         return "complete"  # as nearly all are
+    reasons = [choice.get("finish_reason") for choice in choices]
     if "error" in reasons:
         for choice in choices:
             if isinstance(choice.get("error"), dict):

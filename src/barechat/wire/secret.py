@@ -24,7 +24,10 @@ _HIDDEN = "***"
 
 def secrets_of(headers: Mapping[str, str]) -> frozenset[str]:
     """Return what a request authenticates itself with, as far as it is long enough to be a secret."""
-    return frozenset([part for name in _secret_names(tuple(headers)) for part in _secrets_in(name, headers[name])])
+    found: set[str] = set()
+    for name in _secret_names(tuple(headers)):
+        found.update(_secrets_in(name, headers[name]))
+    return frozenset(found)
 
 
 def without(secrets: AbstractSet[str], text: str | None) -> str | None:
