@@ -9,8 +9,9 @@ model's largest output. The rate is the dearest that may be served: any tier, an
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from barechat.money.images import Picture, most_tokens, picture_of
 from barechat.money.prices import TIERS, most
@@ -49,8 +50,8 @@ def bound(request: Mapping[str, Any], body_bytes: int, model: str, prices: Price
         return UNPRICED
     if _may_bill_more(request):
         return UNPRICED
-    prompt = _read(request, body_bytes)
-    costs = [_largest(request, prompt, choices, price) for price in tiers.values()]
+    read = _read(request, body_bytes, choices)
+    costs = [_largest(read, price) for price in tiers.values()]
     dearest = max(costs, key=lambda cost: cost.picodollars or 0)
     return UNPRICED if UNPRICED in costs else dearest
 
@@ -72,65 +73,78 @@ def _is_of_text(message: Mapping[str, Any]) -> bool:
     return is_text and message.get("audio") is None
 
 
-@dataclass(frozen=True)
-class _Prompt:
-    """What a request's prompt is made of: text, pictures, and None for each part that nobody can count."""
+class _Size(msgspec.Struct, frozen=True):
+    """What a request tells of its size, whatever the price: of its prompt, and of the reply that it asks for."""
 
     text_bytes: int  # all of the body but its images' own bytes
-    pictures: list[Picture | None]
+    pictures: list[Picture | None]  # None for each part that nobody can count
     hears: bool
+    speaks: bool
+    choices: int
+    reply_cap: int  # of one choice; 0 for none
+    predicts: bool
 
 
-def _read(request: Mapping[str, Any], body_bytes: int) -> _Prompt:
-    beyond_text = [(kind, part) for kind, part in _parts(request) if kind not in _TEXT_PARTS]
-    pictures = [picture_of(part) if kind == "image_url" else None for kind, part in beyond_text]
-    return _Prompt(
-        text_bytes=body_bytes - sum(picture.body_bytes for picture in pictures if picture is not None),
+def _read(request: Mapping[str, Any], body_bytes: int, choices: int) -> _Size:
+    pictures: list[Picture | None] = []
+    text_bytes, hears = body_bytes, False
+    for kind, part in _parts(request):
+        if kind not in _TEXT_PARTS:
+            picture = picture_of(part) if kind == "image_url" else None
+            text_bytes -= 0 if picture is None else picture.body_bytes
+            pictures.append(picture)
+            hears = hears or kind == "input_audio"
+    return _Size(
+        text_bytes=text_bytes,
         pictures=pictures,
-        hears=any(kind == "input_audio" for kind, _ in beyond_text),
+        hears=hears,
+        speaks=_speaks(request),
+        choices=choices,
+        reply_cap=max(_count(request.get(name)) or 0 for name in ("max_completion_tokens", "max_tokens")),
+        predicts=request.get("prediction") is not None,
     )
 
 
-def _largest(request: Mapping[str, Any], prompt: _Prompt, choices: int, price: Price) -> Cost:
-    hears, speaks = prompt.hears, _speaks(request)
+def _largest(size: _Size, price: Price) -> Cost:
+    hears, speaks = size.hears, size.speaks
     if (hears and price.audio_input_pd is None) or (speaks and price.audio_output_pd is None):
         return UNPRICED
-    if most(price, 1, 1) == 0:
-        return Cost(picodollars=0, certainty="bound", price=price)  # of whatever size
-    asked = _prompt_tokens(prompt, price)
-    reply = _reply_tokens(request, price)
+    asked = _prompt_tokens(size, price)
+    reply = _reply_tokens(size, price)
     if asked is None or reply is None:
-        return UNPRICED
-    if request.get("prediction") is not None:
+        is_free = most(price, 1, 1) == 0  # of whatever size
+        return Cost(picodollars=0, certainty="bound", price=price) if is_free else UNPRICED
+    if size.predicts:
         # Rejected predictions are billed as output, and whether they count against the cap isn't documented.
-        reply += prompt.text_bytes
+        reply += size.text_bytes
     served = [price]
     if price.long_context_over is not None and asked > price.long_context_over:
         if price.long_context is None:
             asked = price.long_context_over  # in long context, another tier serves, which has its own bound
         else:
             served.append(price.long_context)
-    costs = [most(row, asked, reply * choices, hears=hears, speaks=speaks) for row in served]
+    costs = [most(row, asked, reply * size.choices, hears=hears, speaks=speaks) for row in served]
     dearest = max(costs)
     return Cost(picodollars=dearest, certainty="bound", price=served[costs.index(dearest)])
 
 
-def _prompt_tokens(prompt: _Prompt, price: Price) -> int | None:
-    window = price.context_window
-    counts = [None if picture is None else most_tokens(picture, price.image) for picture in prompt.pictures]
-    if counts and window is not None:
-        window *= price.image_factor
-    if None in counts:
-        return window
-    written = prompt.text_bytes + FRAMING_TOKENS + sum(filter(None, counts))
+def _prompt_tokens(size: _Size, price: Price) -> int | None:
+    window, written = price.context_window, size.text_bytes + FRAMING_TOKENS
+    if size.pictures:
+        counts = [None if picture is None else most_tokens(picture, price.image) for picture in size.pictures]
+        if window is not None:
+            window *= price.image_factor
+        if None in counts:
+            return window
+        written += sum(filter(None, counts))
     return written if window is None else min(written, window)
 
 
-def _reply_tokens(request: Mapping[str, Any], price: Price) -> int | None:
+def _reply_tokens(size: _Size, price: Price) -> int | None:
     """Return the largest reply of one choice: the cap that is sent (of two, the larger), else the model's own."""
-    caps = [_count(request.get(name)) for name in ("max_completion_tokens", "max_tokens")]
-    sent = max((cap for cap in caps if cap is not None), default=None)
-    return next((size for size in (sent, price.max_output, price.context_window) if size is not None), None)
+    if size.reply_cap:
+        return size.reply_cap
+    return price.context_window if price.max_output is None else price.max_output
 
 
 def _may_bill_more(request: Mapping[str, Any]) -> bool:
@@ -145,7 +159,7 @@ def _may_bill_more(request: Mapping[str, Any]) -> bool:
 
 def _speaks(request: Mapping[str, Any]) -> bool:
     modalities = request.get("modalities")
-    return request.get("audio") is not None or (isinstance(modalities, list | tuple) and "audio" in modalities)
+    return request.get("audio") is not None or (isinstance(modalities, (list, tuple)) and "audio" in modalities)
 
 
 def _parts(request: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
