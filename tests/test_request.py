@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import sys
 import warnings
+from collections import UserDict
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ def test_a_string_is_one_user_message_and_a_list_goes_as_it_is() -> None:
         {"role": "assistant", "content": None, "tool_calls": [call.to_dict()]},
         {"role": "user", "content": [{}]},
     ]
+    assert sent(build([UserDict(HI[0])]))["messages"] == HI
 
 
 def test_extra_goes_unchecked_beside_the_parameters_and_over_them() -> None:
