@@ -41,7 +41,8 @@ is the median of fresh processes, in which the candidates came in turn. The rati
 don't.
 
 - *bare* is a loop over urllib3 or aiohttp, with msgspec, that does nothing of what barechat is for: no retry, no
-  deadline, no verdict, no cost. Where barechat takes less than that, it is for what it does without their sessions. *socket* is a socket by hand, and nothing in Python goes below that.
+  deadline, no verdict, no cost. Where barechat takes less than that, it is because it goes without their sessions.
+  *socket* is a socket by hand, and nothing in Python goes below that.
 - *CPU* is the client's, the kernel's work for it included. A client waits for its server most of the time; its CPU is
   what it takes from the rest of your program.
 - *× bare* is barechat's figure in bare loops, and its range over the runs; *promised* is the most that it may be.

@@ -107,8 +107,9 @@ class Connection(asyncio.BufferedProtocol):
         if self.transport is not None:
             sock = self.transport.get_extra_info("socket")
             if sock is not None:
-                with contextlib.suppress(OSError):  # the server has closed it already
-                    sock.shutdown(socket.SHUT_RDWR)  # a child may hold a copy, which would keep it open
+                # A child may hold a copy, which would keep it open. By a copy of our own, since uvloop's lacks this.
+                with contextlib.suppress(OSError), socket.fromfd(sock.fileno(), sock.family, sock.type) as copy:
+                    copy.shutdown(socket.SHUT_RDWR)  # if the server hasn't closed it already
             self.transport.abort()
 
     def drop(self) -> None:
