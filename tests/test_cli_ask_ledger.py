@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,10 @@ import msgspec
 import pytest
 
 from barechat import Budget, Ledger
-from commands import run
+from commands import run, start
 from ledgers import file_at_home, home, made, refuse_rows, rows
 from support import DONE, event, piece
+from test_ledger_faults import executed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,6 +126,20 @@ def test_a_call_that_cannot_be_filed_in_the_end_is_told(simulator: Simulator, tm
     result = run("ask", "How?", "--ledger", str(file), url=simulator.url)
     assert (result.stdout, result.returncode) == ("Rain.\n", 1)
     assert result.stderr.splitlines()[1] == f"error: the ledger {file} failed: the disk is full"
+
+
+def test_a_ledger_that_is_locked_is_told_at_once_and_waited_for(simulator: Simulator, path: Path) -> None:
+    simulator.fail_next(reply="Rain.")
+    lock = executed(made(path).path, "BEGIN IMMEDIATE")
+    with contextlib.closing(lock), start("ask", "How?", "--ledger", str(path), url=simulator.url) as asking:
+        assert asking.stderr is not None
+        bill, said = asking.stderr.readline().decode(), asking.stderr.readline().decode()
+        lock.close()
+        out, err = asking.communicate()
+    assert "exact" in bill
+    assert said.startswith(f"warning: the ledger {path} is locked by another program: waiting for it, ")
+    assert (out, err, asking.returncode) == (b"Rain.\n", b"", 0)
+    assert rows(Ledger(path), "certainty") == ["exact"]
 
 
 # Budgets

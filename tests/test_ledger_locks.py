@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from barechat import Budget, DeadlineExceeded, Ledger, Timeouts
+from barechat import Budget, ConfigurationError, DeadlineExceeded, Ledger, Timeouts
+from barechat.ledger.writer import AWAITED, MOMENT_S
 from barechat.steps import Deadline
 from ledgers import entry, hold, new_key, rows
-from support import MODEL, AsyncCaller
+from support import MODEL, AsyncCaller, done
 from test_ledger_faults import executed
 
 if TYPE_CHECKING:
@@ -176,3 +179,65 @@ def test_a_call_that_is_closed_waits_for_no_lock(ledger: Ledger, lock: Lock, cap
         assert not ledger._writer().is_behind
     assert rows(ledger, "state") == ["held"] * 2
     assert told(caplog) == []
+
+
+class Waiting(logging.Handler):
+    """Says when the log has told that somebody waits for a ledger, and how often."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+        self.is_told = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg in AWAITED:
+            self.said.append(record.getMessage())
+            self.is_told.set()
+
+
+@pytest.fixture
+def waiting() -> Iterator[Waiting]:
+    made = Waiting()
+    logging.getLogger("barechat").addHandler(made)
+    yield made
+    logging.getLogger("barechat").removeHandler(made)
+
+
+@pytest.mark.parametrize("closed", ["client", "ledger"])
+def test_who_closes_while_the_ledger_is_locked_is_told_and_loses_no_row(
+    closed: str, connect: Connect, simulator: Simulator, ledger: Ledger, lock: Lock, waiting: Waiting
+) -> None:
+    caller = connect(simulator.url, ledger=ledger)
+
+    def close() -> None:
+        done(caller, caller.client.close()) if closed == "client" else ledger.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        with lock():
+            caller.chat()
+            closing = pool.submit(close)
+            assert waiting.is_told.wait(10)
+            assert not closing.done()
+        closing.result(10)
+    assert rows(ledger, "state") == ["settled"]
+    assert waiting.said == [
+        f"the ledger {ledger.path} is locked by another program: waiting for it, {LONG_S - MOMENT_S:.0f} s at most"
+    ]
+
+
+def test_whoever_closes_one_thing_after_another_waits_once(
+    tmp_path: Path, waiting: Waiting, caplog: pytest.LogCaptureFixture
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.db", locked_s=2 * MOMENT_S)
+    begun = time.monotonic()
+    with contextlib.closing(executed(ledger.path, "BEGIN IMMEDIATE")):
+        ledger.settle(entry(new_key(), 5, held=False))
+        for _ in range(20):
+            with pytest.raises(ConfigurationError, match="is locked by another program: end it"):
+                ledger.flush()
+            with pytest.raises(ConfigurationError, match="is locked by another program: end it"):
+                asyncio.run(ledger.flush_async())
+        ledger.close()
+    assert time.monotonic() - begun < 40  # and not two seconds each
+    assert len(waiting.said) < 20
+    assert told(caplog)[-1] == f"the ledger {ledger.path} lost 1 attempt that could not be filed"

@@ -57,6 +57,7 @@ class Filing:
         self.client: Client | None = None
         self._warn = warn
         self._is_named = is_named
+        self._has_fault = False  # that was told
         self._heard: list[str] = []
         self._told: set[str] = set()
 
@@ -88,6 +89,7 @@ class Filing:
             BarechatError: the ledger was named, and can't be written.
         """
         if self.ledger is not None:
+            self._has_fault = False
             with self._faults_told("what this cost is not filed"):
                 self.ledger.flush()
         self.tell_heard()
@@ -99,13 +101,18 @@ class Filing:
         try:
             yield
         except BarechatError as error:
+            self._has_fault = True
             if self._is_named:
                 raise
             self._tell(f"{what}: {error}")
 
     def hear(self, said: str) -> None:
-        """Keep what the ledger's thread says, which is not to cut the answer's lines."""
-        self._heard.append(said)
+        """Keep what the ledger's thread says, which is not to cut the answer's lines.
+
+        What follows from a fault that was told, that rows are lost, isn't told besides.
+        """
+        if not self._has_fault:
+            self._heard.append(said)
 
     def tell_heard(self) -> None:
         """Tell what was kept."""
@@ -132,11 +139,13 @@ def filing(where: Place | None, warn: Callable[[str], None]) -> Iterator[Filing]
     if where is not None:
         filed.open(where)
     try:
-        with _errors_heard(filed.hear):
-            yield filed
+        with _heard(filed.hear, warn):
+            try:
+                yield filed
+            finally:
+                if filed.ledger is not None:
+                    filed.ledger.close()
     finally:
-        if filed.ledger is not None:
-            filed.ledger.close()
         filed.tell_heard()
 
 
@@ -195,14 +204,21 @@ def _made(where: Place) -> Ledger:
 
 
 @contextlib.contextmanager
-def _errors_heard(hear: Callable[[str], None]) -> Iterator[None]:
-    """Pass on what the logger `barechat` says of errors: that a call cost more than it could."""
+def _heard(hear: Callable[[str], None], tell: Callable[[str], None]) -> Iterator[None]:
+    """Pass on what the logger `barechat` says of errors, as that a call cost more than it could.
+
+    tell: told that the ledger is waited for, at once, in the thread that waits.
+    """
+    from barechat.ledger.writer import AWAITED  # noqa: PLC0415 - for a quick `barechat --help`
 
     class Hearer(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            hear(record.getMessage())
+            if record.levelno >= logging.ERROR:
+                hear(record.getMessage())
+            elif record.msg in AWAITED:
+                tell(record.getMessage())
 
-    logger, hearer = logging.getLogger("barechat"), Hearer(logging.ERROR)
+    logger, hearer = logging.getLogger("barechat"), Hearer(logging.WARNING)
     logger.addHandler(hearer)
     try:
         yield

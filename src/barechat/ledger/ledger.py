@@ -15,7 +15,7 @@ from barechat.ledger import reads, repricing
 from barechat.ledger.forks import Turn
 from barechat.ledger.schema import LOCKED_S, faults_of, opened, opened_to_read
 from barechat.ledger.store import check_amount
-from barechat.ledger.writer import Asked, Writer
+from barechat.ledger.writer import MOMENT_S, Asked, Writer
 
 if TYPE_CHECKING:
     import sqlite3
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from barechat.steps import Deadline, Tell
 
 
-_MOMENT_S = 1.0  # the most that a call waits for the disk if no budget asks it to
 _SHARE_OF_TIME = 0.25  # and the most of what is left of its time, so that it can still be sent and answered
 
 
@@ -106,6 +105,8 @@ class Ledger:
     def flush(self) -> None:
         """Wait until all that has been filed is on the disk.
 
+        The log says so if another program has it locked; that is waited for `locked_s` at most.
+
         Raises:
             ConfigurationError: it can't be written.
         """
@@ -113,6 +114,7 @@ class Ledger:
 
     async def flush_async(self) -> None:
         """Same as flush, awaited."""
+        self._writer().hasten()
         _raise(await self._asked(None, work=lambda _: None))
 
     def close(self) -> None:
@@ -231,7 +233,7 @@ class Ledger:
             return left_s
         if self._writer().is_behind:
             return 0.0
-        return _MOMENT_S if left_s is None else min(_MOMENT_S, _SHARE_OF_TIME * left_s)
+        return MOMENT_S if left_s is None else min(MOMENT_S, _SHARE_OF_TIME * left_s)
 
     def _conclude(self, asked: Asked, hold: Hold, by: Deadline | None) -> None:
         """Raise what a reservation was answered with; where it wasn't in time, that is an error only to budgets."""
@@ -243,14 +245,19 @@ class Ledger:
             self._writer().note_late(asked)
 
     def _work(self, work: Callable[[Store], Any]) -> Any:
-        answered = threading.Event()
+        answered, writer = threading.Event(), self._writer()
         asked = Asked(answered.set, work=work)
-        self._writer().put(asked)
-        answered.wait()
+        writer.hasten()
+        writer.put(asked)
+        if not answered.wait(MOMENT_S):
+            writer.tell_waiting()
+            answered.wait()
         _raise(asked)
         return asked.result
 
-    async def _asked(self, within_s: float | None, **order: Any) -> Asked:
+    async def _asked(
+        self, within_s: float | None, *, hold: Hold | None = None, work: Callable[[Store], Any] | None = None
+    ) -> Asked:
         """Ask the writer; return the order, which is answered unless it wasn't in time."""
         import asyncio  # noqa: PLC0415 - a program that only blocks never loads it
 
@@ -261,8 +268,12 @@ class Ledger:
             if not answered.done():  # by whoever waited no longer
                 answered.set_result(None)
 
-        asked = Asked(answer, loop=loop, **order)
+        asked = Asked(answer, hold=hold, work=work, loop=loop)
         self._writer().put(asked)
+        if work is not None:
+            await asyncio.wait([answered], timeout=MOMENT_S)
+            if not answered.done():
+                self._writer().tell_waiting()
         if within_s is None:
             await answered
             return asked

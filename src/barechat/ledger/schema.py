@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from barechat.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 APPLICATION_ID = 0x62617265  # "bare"
 LOCKED_S = 10.0
@@ -142,21 +142,25 @@ def opened_to_read(path: str) -> sqlite3.Connection:
     return db
 
 
-def begin(db: sqlite3.Connection, locked_s: float = LOCKED_S) -> None:
+def begin(db: sqlite3.Connection, locked_s: float = LOCKED_S, is_over: Callable[[], bool] = lambda: False) -> None:
     """Begin a transaction that writes, once no other program has one.
 
     SQLite's own waiting sleeps ever longer, up to 100 ms, and so starves whoever has waited the longest.
+
+    is_over: asked now and then while it waits, whether it has waited long enough.
     """
-    _once_unlocked(db, "BEGIN IMMEDIATE", locked_s)
+    _once_unlocked(db, "BEGIN IMMEDIATE", locked_s, is_over)
 
 
-def _once_unlocked(db: sqlite3.Connection, statement: str, locked_s: float) -> sqlite3.Cursor:
+def _once_unlocked(
+    db: sqlite3.Connection, statement: str, locked_s: float, is_over: Callable[[], bool] = lambda: False
+) -> sqlite3.Cursor:
     give_up_at = time.monotonic() + locked_s
     while True:
         try:
             return db.execute(statement)
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= give_up_at:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or is_over() or time.monotonic() >= give_up_at:
                 raise
             time.sleep(random.uniform(0.0002, 0.002))  # noqa: S311 - so that two don't wait in step
 

@@ -29,6 +29,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("barechat")
 
+MOMENT_S = 1.0
+"""How long the disk is waited for without a word, or by a call without a budget."""
+AWAITED = (
+    "the ledger %s is locked by another program: waiting for it, %.0f s at most",
+    "the ledger %s isn't written yet, since its disk is slow: waiting for it",
+)
+"""What is logged once somebody has waited longer: a program may want to say so at once."""
+
 _ENTRIES_GATHER_S = 0.05
 _HOLDS_GATHER_S = 0.005
 _AGAIN_S = 0.05  # how often to look whether another process has made room
@@ -37,6 +45,7 @@ _WARN_EVERY_S = 60.0
 _MOST_UNFILED = 100_000  # attempts, some 100 MB
 _MOST_AT_ONCE = 4096
 _STOP_S = 5.0  # besides what the writer waits for another program's transaction
+_IN_VAIN_S = 1.0  # nobody waits again so soon after a wait in vain, as who closes one thing after another would
 
 
 class Asked:
@@ -84,6 +93,9 @@ class Writer:
         self._has_failed = False  # the last time that it wrote
         self._late: Asked | None = None  # who was the first to wait in vain, since the writer last kept up
         self._warned_at: float | None = None
+        self._give_up_at: float | None = None  # the end of the patience of those who wait for the disk
+        self._is_locked = False  # by another program, as far as is known
+        self._told: float | None = None  # the end that was told
 
     @property
     def is_behind(self) -> bool:
@@ -109,15 +121,40 @@ class Writer:
                 self._thread = threading.Thread(target=self._run, name="barechat-ledger", daemon=True)
                 self._thread.start()
 
+    def hasten(self) -> None:
+        """Have what is asked for from now on done or given up within `locked_s`, whatever else is waited for.
+
+        At once, if somebody has just waited so long in vain.
+        """
+        now = time.monotonic()
+        if self._give_up_at is None or now >= self._give_up_at + _IN_VAIN_S:
+            self._give_up_at = now + self._locked_s
+
+    def tell_waiting(self) -> None:
+        """Log that somebody waits for the disk, why, and for how long at most; once for all who do."""
+        give_up_at = self._give_up_at
+        if give_up_at is not None and self._told == give_up_at:
+            return
+        self._told = give_up_at
+        if self._is_locked:
+            left_s = self._locked_s if give_up_at is None else max(give_up_at - time.monotonic(), 0.0)
+            logger.warning(AWAITED[0], self._path, left_s)
+        else:
+            logger.warning(AWAITED[1], self._path)
+
     def stop(self) -> None:
         """Do all that has been asked for, and end the thread. A forked child lets its parent's be."""
         thread = self._thread
         if self._pid != os.getpid() or (thread is None and self._inbox.empty()):
             return
+        self.hasten()
         self.put(None)
         thread = thread or self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(self._locked_s + _STOP_S)
+            thread.join(MOMENT_S)
+            if thread.is_alive():
+                self.tell_waiting()
+                thread.join(self._locked_s + _STOP_S)
 
     def _warn(self, said: str) -> None:
         """Log what is wrong with the file, once in a while."""
@@ -145,7 +182,8 @@ class Writer:
                     self._thread = None
                     break
         if self._unfiled:
-            logger.error("the ledger %s lost %d attempts that could not be filed", self._path, len(self._unfiled))
+            count = f"{len(self._unfiled)} attempt{'' if len(self._unfiled) == 1 else 's'}"
+            logger.error("the ledger %s lost %s that could not be filed", self._path, count)
             self._unfiled.clear()
 
     def _try(self, orders: list[Asked | Entry]) -> None:
@@ -208,7 +246,8 @@ class Writer:
         asked = [order for order in orders if isinstance(order, Asked)]
         # Whoever gave up waiting for room has filed the attempt's end.
         holds = [one for one in (*self._waiting, *asked) if one.hold is not None and one.hold.key not in ended]
-        begin(store.db, self._locked_s)
+        begin(store.db, self._locked_s, self._has_no_time)
+        self._is_locked = False
         try:
             overruns = store.settle(entries) if entries else []
             for one in asked:
@@ -220,6 +259,7 @@ class Writer:
             store.undo()
             raise
         self._has_failed = False
+        self._give_up_at = None
         self._unfiled.clear()
         for overrun in overruns:
             logger.error("%s", overrun)
@@ -232,6 +272,12 @@ class Writer:
                 one.error = answer
                 answered.append(one)
         _wake(answered)
+
+    def _has_no_time(self) -> bool:
+        """Say whether those who wait for the disk have waited long enough for another program's transaction."""
+        self._is_locked = True
+        give_up_at = self._give_up_at
+        return give_up_at is not None and give_up_at <= time.monotonic() < give_up_at + _IN_VAIN_S
 
     def _fail(self, orders: Iterable[Asked | Entry], error: Exception) -> None:
         """Answer those who wait with what went wrong, and keep what was to be filed for later."""
