@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from chat_screens import DIRECTORY, make_screens
-from commands import run
+from commands import command, environment, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,6 +116,30 @@ def test_a_paste_during_a_reply_is_one_message_and_not_one_a_line(simulator: Sim
     assert simulator.wait_for(1)[0]["hung_up"] is True
 
 
+@posix
+def test_a_turn_that_can_t_be_written_is_told_and_kept_with_the_next(simulator: Simulator, tmp_path: Path) -> None:
+    kept, gone = tmp_path / "kept", tmp_path / "gone"
+    with Person("chat", "-c", "talk", url=simulator.url, BARECHAT_SESSIONS=str(kept)) as person:
+        person.look_for("Enter sends")
+        kept.rename(gone)
+        simulator.fail_next(reply="One.")
+        person.type("Hi\r")
+        shown = person.look_for("\nOne.\nwarning: the session", "can't be written: No such file", "│ turn")
+        assert "Exception" not in shown  # though the history's file can't be written either
+        gone.rename(kept)
+        simulator.fail_next(reply="Two.")
+        person.type("Ho\r")
+        person.look_for("\nTwo.\n\n>", "session talk 22 + 2")
+        person.type("/quit\r")
+        assert person.wait() == 0
+    assert [message["content"] for message in json.loads((kept / "talk.json").read_text())] == [
+        "Hi",
+        "One.",
+        "Ho",
+        "Two.",
+    ]
+
+
 # From a pipe
 
 
@@ -130,6 +155,27 @@ def test_what_is_piped_in_is_one_message_of_the_session(simulator: Simulator, tm
     assert (first.returncode, second.returncode) == (0, 0)
     kept = [message["content"] for message in json.loads((tmp_path / "talk.json").read_text())]
     assert kept == ["Be brief.", "/one", "Two **words**", "two", "Three\x1b[1m"]
+
+
+@posix
+def test_a_piped_message_that_its_session_can_t_keep_is_an_error_after_its_reply(
+    simulator: Simulator, tmp_path: Path
+) -> None:
+    simulator.fail_next(reply="One.")
+    no_files = ["sh", "-c", 'ulimit -f 0; exec "$@"', "sh"]  # which writes to none, as on a full disk
+    done = subprocess.run(  # noqa: S603 - our own command
+        [*no_files, *command("chat", "-c", "talk")],
+        env=environment(simulator.url, BARECHAT_SESSIONS=str(tmp_path)),
+        input="Hi",
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("One.\n", 1)
+    told, bill = done.stderr.splitlines()
+    assert told.startswith(f"warning: the session {tmp_path / 'talk.json'} can't be written: ")
+    assert "exact" in bill
 
 
 def test_a_piped_message_without_a_whole_reply_says_so_by_its_exit_code(simulator: Simulator) -> None:

@@ -13,7 +13,7 @@ from barechat.errors import ConfigurationError, ParameterError
 from barechat.filing import count_receipt
 from barechat.money.meter import CostTracker
 from barechat.parameters import shown
-from barechat.session_file import Hold, read_messages, write_messages
+from barechat.session_file import UNWRITTEN, Hold, read_messages, write_messages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -241,7 +241,7 @@ class Conversation(Generic[AnyClient]):
         try:
             write_messages(self._path, messages)
         except ConfigurationError as error:
-            logger.warning("%s; the conversation goes on, and is written with the next turn", error)
+            logger.warning(UNWRITTEN, error)
 
     def _count(self, receipt: Receipt) -> None:
         count_receipt(receipt, self.cost)

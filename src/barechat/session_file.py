@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import IO
 
+UNWRITTEN = "%s; the conversation goes on, and is written with the next turn"
+"""What is logged when a turn couldn't be written: a program may want to say so itself."""
+
 _ROLES = frozenset({"developer", "system", "user", "assistant", "tool", "function"})
 
 

@@ -11,7 +11,7 @@ import click
 from barechat.cli.options import call_options, calling, session_of, terms_of
 from barechat.cli.piped import piped
 from barechat.cli.sessions import directory, made
-from barechat.cli.terminal import warnings_told
+from barechat.cli.terminal import log_heard, warnings_told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,7 @@ def _opened(talk: Talk, terms: Terms) -> Iterator[tuple[Desk, Filing]]:
     from barechat.cli.chat_commands import Desk  # noqa: PLC0415 - as above
 
     with (
+        log_heard(talk.hear),
         calling(terms, talk.warn, on_retry=talk.tell_retry, trace=talk.trace) as (client, filed),
         session_of(terms, client) as session,
     ):

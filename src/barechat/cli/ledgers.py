@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from barechat.cli.terminal import log_heard
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from barechat.client import Client
     from barechat.ledger.ledger import Ledger
@@ -139,7 +142,7 @@ def filing(where: Place | None, warn: Callable[[str], None]) -> Iterator[Filing]
     if where is not None:
         filed.open(where)
     try:
-        with _heard(filed.hear, warn):
+        with _log_heard(filed.hear, warn):
             try:
                 yield filed
             finally:
@@ -203,24 +206,17 @@ def _made(where: Place) -> Ledger:
     return Ledger(where.path)
 
 
-@contextlib.contextmanager
-def _heard(hear: Callable[[str], None], tell: Callable[[str], None]) -> Iterator[None]:
-    """Pass on what the logger `barechat` says of errors, as that a call cost more than it could.
+def _log_heard(hear: Callable[[str], None], tell: Callable[[str], None]) -> AbstractContextManager[None]:
+    """Pass on what the log says of errors, as that a call cost more than it could.
 
     tell: told that the ledger is waited for, at once, in the thread that waits.
     """
     from barechat.ledger.writer import AWAITED  # noqa: PLC0415 - for a quick `barechat --help`
 
-    class Hearer(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.levelno >= logging.ERROR:
-                hear(record.getMessage())
-            elif record.msg in AWAITED:
-                tell(record.getMessage())
+    def pass_on(record: logging.LogRecord) -> None:
+        if record.levelno >= logging.ERROR:
+            hear(record.getMessage())
+        elif record.msg in AWAITED:
+            tell(record.getMessage())
 
-    logger, hearer = logging.getLogger("barechat"), Hearer(logging.WARNING)
-    logger.addHandler(hearer)
-    try:
-        yield
-    finally:
-        logger.removeHandler(hearer)
+    return log_heard(pass_on)

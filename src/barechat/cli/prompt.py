@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -80,11 +81,23 @@ def _keys() -> KeyBindings:
     return keys
 
 
+class _FileHistory(FileHistory):
+    """A history whose file may come to be unwritable: what can't be kept needn't keep anyone from talking."""
+
+    def load_history_strings(self) -> Iterable[str]:
+        with contextlib.suppress(OSError):
+            yield from super().load_history_strings()
+
+    def store_string(self, string: str) -> None:
+        with contextlib.suppress(OSError):
+            super().store_string(string)
+
+
 def _history(path: Path | None) -> History:
     if path is None:
         return InMemoryHistory()
     try:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError:
-        return InMemoryHistory()  # what can't be kept needn't keep anyone from talking
-    return FileHistory(path)
+        return InMemoryHistory()  # likewise
+    return _FileHistory(path)

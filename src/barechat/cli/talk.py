@@ -16,9 +16,11 @@ from barechat.cli.turn import take_turn
 from barechat.cli.wording import ENDS, bill, counted, dollars, failure_facts, retry
 from barechat.errors import BarechatError, ConfigurationError, ParameterError
 from barechat.records import Cost
+from barechat.session_file import UNWRITTEN
 from barechat.wire.trace import Transcript
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable
 
     from barechat.cli.page import View
@@ -45,6 +47,8 @@ class Talk:
         self._last: Turn | None = None
         self._bills = False  # each turn, for want of a line at the bottom
         self._filed: Filing | None = None  # where a turn is looked for before the next
+        self._unwritten: list[str] = []  # why, of turns that the session's file lacks, until it is told
+        self._is_kept = True  # whether each turn could be written
         self._transcript = Transcript(self.notes.verbatim)
 
     def say(self, text: str, style: str = "") -> None:
@@ -57,6 +61,12 @@ class Talk:
     def warn(self, text: str) -> None:
         """Show a warning, at any time."""
         self.say(f"warning: {text}", "yellow")
+
+    def hear(self, record: logging.LogRecord) -> None:
+        """Keep what the log says of a turn that couldn't be written, until the reply is shown."""
+        if record.msg == UNWRITTEN:
+            self._is_kept = False
+            self._unwritten.append(record.getMessage())
 
     def tell_retry(self, attempt: Attempt) -> None:
         """Say that a try failed, and when there is another; the wire says so itself."""
@@ -120,6 +130,8 @@ class Talk:
         if turn.error is not None:
             return _USAGE if isinstance(turn.error, ParameterError) else _ERROR
         self._bill(desk, turn, seconds=time.monotonic() - began)
+        if not self._is_kept:
+            return _ERROR
         return 0 if turn.reply is not None and turn.reply.verdict == "complete" else _OTHER_VERDICT
 
     def _greet(self, desk: Desk) -> None:
@@ -147,6 +159,7 @@ class Talk:
             return False
         if outcome.said:
             self.say(outcome.said, "yellow" if outcome.is_refused else "dim")
+        self._tell_unwritten()
         if outcome.then == "retry":
             self._take_turn(desk, desk.session.stream_last)
         elif outcome.then != "leave":
@@ -195,8 +208,13 @@ class Talk:
             self.notes.line(f"stopped, and not remembered{self.notes.dot}{dollars(turn.cost)}", "yellow")
         elif turn.reply.verdict != "complete":
             self.notes.line(f"{ENDS[turn.reply.verdict]} (finish_reason {turn.reply.finish_reason})", "yellow")
+        self._tell_unwritten()
         if self._bills:
             self._bill(desk, turn)
+
+    def _tell_unwritten(self) -> None:
+        while self._unwritten:
+            self.warn(self._unwritten.pop(0))
 
     def _with_ledger(self, do: Callable[[Filing], None]) -> None:
         """Do something between turns, and tell what went wrong in the ledger: a conversation goes on without it."""

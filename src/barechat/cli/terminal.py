@@ -182,6 +182,22 @@ def warnings_told(say: Callable[[str, str], None]) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def log_heard(hear: Callable[[logging.LogRecord], None]) -> Iterator[None]:
+    """Pass on what the logger `barechat` says of warnings and errors."""
+
+    class Hearer(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            hear(record)
+
+    logger, hearer = logging.getLogger("barechat"), Hearer(logging.WARNING)
+    logger.addHandler(hearer)
+    try:
+        yield
+    finally:
+        logger.removeHandler(hearer)
+
+
 def standard() -> tuple[Answer, Notes]:
     """Return this process's standard output and error."""
     return Answer(sys.stdout), Notes(sys.stderr)
