@@ -127,7 +127,8 @@ def api_key(given: str | None, variable: str = "OPENAI_API_KEY") -> str:
     key = given if given is not None else os.environ.get(variable, "")
     if given is None and not key:
         raise ConfigurationError(
-            f"no API key: set {variable}, or pass api_key=…; for a server that needs none, pass api_key=''"
+            f"no API key: set {variable}, to anything for a server that needs none; in Python, api_key=… goes before "
+            "it, and api_key='' sends none"
         )
     if not isinstance(key, str):
         raise ConfigurationError(f"api_key must be a string, not {type(key).__name__}")
