@@ -283,3 +283,16 @@ def test_a_terminal_shows_a_bar(folder: Path, simulator: Simulator) -> None:
     assert "━" in shown
     assert "20 done, 0 failed, 1 bad line" in shown
     assert re.search(r"━.*\x1b\[2K[^━]*line 21: there is no 'text'", shown, re.DOTALL)  # in place of the bar
+
+
+@posix
+def test_below_the_bar_a_terminal_shows_all_of_how_far_it_is(folder: Path, simulator: Simulator) -> None:
+    from screens import Person  # noqa: PLC0415 - Windows has no such terminal
+
+    simulator.fail_next(**STALLED)
+    given = (str(folder / "in.jsonl"), "-o", str(folder / "out.jsonl"), "--prompt", "Say {text}.")
+    with Person("bulk", *given, "--concurrency", "1", url=simulator.url) as person:
+        bar, *line = person.look_for("━", "1 done · 1 in flight", "left").splitlines()
+        assert set(bar) <= set("━╸╺")
+        told = r"1 done · 1 in flight · [\d,]+/min · \d+ tokens · \$0\.\d+ of about \$0\.\d+ · \d+ \w+ left"
+        assert re.fullmatch(told, " ".join(line))

@@ -98,12 +98,14 @@ class Watch:
 
     def _drawn(self) -> Group:
         from rich.console import Group  # noqa: PLC0415 - as above
+        from rich.padding import Padding  # noqa: PLC0415
         from rich.progress_bar import ProgressBar  # noqa: PLC0415
         from rich.text import Text  # noqa: PLC0415
 
         progress = self._run.progress
         ended = progress.ended + progress.before + progress.bad
-        return Group(ProgressBar(self._total or None, ended, pulse=self._total is None), Text(self.line()))
+        bar = ProgressBar(self._total or None, ended, pulse=self._total is None)
+        return Group(Padding(bar, 0), Text(self.line()))  # a bar by itself begins no new line, and hides what follows
 
 
 def spent(progress: Progress) -> str:
