@@ -282,6 +282,8 @@ class Writer:
     def _fail(self, orders: Iterable[Asked | Entry], error: Exception) -> None:
         """Answer those who wait with what went wrong, and keep what was to be filed for later."""
         self._has_failed = True
+        if not self._is_locked:
+            self._give_up_at = None  # nobody waits for what failed at once
         asked = [*self._waiting, *(order for order in orders if isinstance(order, Asked))]
         self._waiting = []
         for one in asked:
