@@ -130,7 +130,7 @@ class Dialer:
     def _fault(self, error: Exception, expired: Deadline | None) -> BarechatError:
         is_refused = isinstance(error, BarechatError) or tls_fault(error) is not None
         if self._proxy is None or expired is not None or is_refused:
-            return translated(error, sent=False, expired=expired)
+            return translated(error, sent=False, expired=expired, server=self._server.netloc)
         return proxy_failed(self._proxy.url, why(error))
 
 

@@ -79,7 +79,7 @@ class BlockingTransport:
                 connection.close()
             if not isinstance(error, _FOREIGN):
                 raise
-            meant = translated(error, sent=flight.sent, expired=flight.expired)
+            meant = translated(error, sent=flight.sent, expired=flight.expired, server=self._origin.netloc)
             if meant is error:
                 raise
             raise meant from (tls_fault(error) or error)

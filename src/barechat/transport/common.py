@@ -50,7 +50,9 @@ def deadline_exceeded(deadline: Deadline, *, sent: bool | None) -> DeadlineExcee
     )
 
 
-def translated(error: Exception, *, sent: bool | None, expired: Deadline | None) -> BarechatError:
+def translated(
+    error: Exception, *, sent: bool | None, expired: Deadline | None, server: str = "the server"
+) -> BarechatError:
     """Return what an exception means that ended a request. `expired` is the deadline that did, if it was one."""
     if expired is not None:
         return deadline_exceeded(expired, sent=sent)
@@ -61,7 +63,7 @@ def translated(error: Exception, *, sent: bool | None, expired: Deadline | None)
     if isinstance(error, NotHttp):
         return ProtocolBroken(f"the server's answer is not HTTP: {error}")
     if sent is False:
-        return ConnectionFailed(f"could not connect: {why(error)}. Nothing was sent.", sent=False)
+        return ConnectionFailed(f"could not connect to {server}: {why(error)}. Nothing was sent.", sent=False)
     return ConnectionFailed(str(error) if isinstance(error, Cut) else f"the connection broke: {why(error)}", sent=sent)
 
 
