@@ -17,7 +17,7 @@ import barechat
 
 SOURCE = Path(barechat.__file__).parent
 FLOORS = {
-    **dict.fromkeys(("errors", "records", "parameters", "settings", "usage", "media"), 0),
+    **dict.fromkeys(("errors", "records", "parameters", "settings", "usage", "media", "notices"), 0),
     **dict.fromkeys(("wire", "money", "schema", "fitting", "docstrings", "spending"), 1),
     **dict.fromkeys(("exchange", "steps", "receipt", "attempts", "history", "filing", "shapes", "options"), 2),
     **dict.fromkeys(("drive", "transport", "ledger", "parsing", "tool", "rounds", "tools"), 3),
@@ -68,6 +68,7 @@ WORLD = frozenset(
 # Who may touch the world, and which part of it.
 TOUCHES: dict[str, set[str]] = {
     "settings": {"os", "urllib.request"},  # environment variables
+    "notices": {"sys"},  # the caller's line
     "drive": {"asyncio", "os", "threading"},  # so that another thread, task or process may close what one reads
     "base_client": {"os", "random", "time"},  # the clocks, noise and ids that it hands on
     "client": {"threading"},  # its waits

@@ -6,11 +6,12 @@ import pickle
 import sys
 import warnings
 from collections import UserDict
+from functools import partial
 from typing import Any
 
 import pytest
 
-from barechat import Client
+from barechat import ChatSession, Client
 from barechat.errors import ParameterError
 from barechat.records import Function, Message, ToolCall
 from barechat.wire import request as wire
@@ -159,15 +160,29 @@ def test_max_tokens_is_left_alone_for_every_other_model(model: str) -> None:
     assert sent(build(model=model, max_tokens=5))["max_tokens"] == 5
 
 
-@pytest.mark.parametrize("method", ["chat", "stream", "curl"])
+def shout(text: str) -> str:
+    """Say it loudly."""
+    return text.upper()
+
+
+@pytest.mark.parametrize("method", ["chat", "stream", "curl", "parse", "run", "send", "stream in a session"])
 def test_the_warning_points_at_the_callers_own_line(method: str) -> None:
     client = Client(api_key=KEY, base_url=BASE)
-    call = getattr(client, method)
+    session = ChatSession(client, model="o1")
+    call: Any = {
+        "chat": partial(client.chat, model="o1"),
+        "stream": partial(client.stream, model="o1"),
+        "curl": partial(client.curl, model="o1"),
+        "parse": partial(client.parse, into=int, model="o1"),
+        "run": partial(client.run, tools=[shout], model="o1"),
+        "send": session.send,
+        "stream in a session": session.stream,
+    }[method]
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         line = sys._getframe().f_lineno + 2
         with pytest.raises(ParameterError, match="header name"):  # which ends the call before anything is sent
-            call("Hi", model="o1", max_tokens=5, headers={"no name": "x"})
+            call("Hi", max_tokens=5, headers={"no name": "x"})
     (warning,) = caught
     assert (warning.filename, warning.lineno) == (__file__, line)
 

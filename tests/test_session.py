@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -121,6 +122,11 @@ def test_a_refused_parameter_leaves_the_history_as_it_was(client: Client) -> Non
         session.send("Hello", temperature=3)
     with pytest.raises(ParameterError):
         session.stream("Hello", temperature=3)
+    other: Any = {"model": "gpt-4o"}
+    for turn in (session.send, session.stream, partial(session.run, tools=[])):
+        with pytest.raises(ParameterError, match="model is the session's own") as caught:
+            turn("Hello", **other)
+        assert caught.value.param == "model"
     assert session.messages == []
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import random
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn, Self, Unpack
 
@@ -20,6 +19,7 @@ from barechat.money.bound import FRAMING_TOKENS
 from barechat.money.budget import Budget
 from barechat.money.meter import CostTracker
 from barechat.money.prices import Prices
+from barechat.notices import warn
 from barechat.parameters import Parameters, check, check_kinds, check_tags, shown
 from barechat.receipt import Call, Origin, Receipt
 from barechat.settings import Caps, Certificate, Timeouts, Verify
@@ -98,19 +98,14 @@ class BaseClient:
         check_kinds(ConfigurationError, timeouts=(timeouts, Timeouts), retry=(retry, RetryPolicy), caps=(caps, Caps))
         check_kinds(ConfigurationError, headers=(headers, Mapping), tags=(tags, Mapping), price_as=(price_as, Mapping))
         check_kinds(ConfigurationError, prices=(prices, Prices), trace=(trace, Callable))
-        is_direct = _endpoint is None
         if _endpoint is None:
             key, token = _key_or_token(api_key, "OPENAI_API_KEY")
             account = settings.account_headers(organization, project)
             _endpoint = wire.openai_endpoint(settings.base_url(base_url), key, token, {**account, **(headers or {})})
-        level = 2 if is_direct else 3  # the caller of the class, or of `azure`
         if wire.is_plain_remote(_endpoint.base):
-            said = f"{_endpoint.base} is plain http: the key and all text can be read on the way"
-            warnings.warn(said, stacklevel=level)
+            warn(f"{_endpoint.base} is plain http: the key and all text can be read on the way")
         if verify is False:
-            warnings.warn(
-                f"verify=False: whoever answers for {_endpoint.base} is believed, and gets the key", stacklevel=level
-            )
+            warn(f"verify=False: whoever answers for {_endpoint.base} is believed, and gets the key")
         self.timeouts = timeouts or Timeouts()
         self.retry = retry or RetryPolicy()
         self.tags = check_tags(tags or {}, ConfigurationError)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from barechat.settings import Path as AnyPath
 
 logger = logging.getLogger("barechat")
-
+_OWN = frozenset(["messages", "model"])  # of a session: no option of one turn
 
 AnyClient = TypeVar("AnyClient", bound=BaseClient)
 
@@ -214,6 +214,8 @@ class Conversation(Generic[AnyClient]):
         return taken
 
     def _merged(self, options: CallOptions) -> CallOptions:
+        for name in _OWN.intersection(options):
+            raise ParameterError(f"{name} is the session's own: set it there, not for one turn", param=name)
         merged: CallOptions = {**self._options, **options}
         merged["tags"] = {**self._tags, **(merged.get("tags") or {})}
         return merged

@@ -7,7 +7,6 @@ https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
@@ -17,6 +16,7 @@ import msgspec
 
 from barechat import __version__
 from barechat.errors import ConfigurationError, ParameterError
+from barechat.notices import warn
 from barechat.parameters import shown
 from barechat.records import Message
 from barechat.wire.body import plain, spelt
@@ -361,11 +361,7 @@ def _use_current_limit_name(payload: dict[str, Any], deployment: str | None) -> 
     model = payload.get("model") or deployment
     if "max_tokens" in payload and isinstance(model, str) and _REFUSES_MAX_TOKENS.fullmatch(model):
         payload["max_completion_tokens"] = payload.pop("max_tokens")
-        warnings.warn(
-            f"{model} refuses max_tokens; sent as max_completion_tokens, which counts reasoning tokens too",
-            UserWarning,
-            stacklevel=5,  # the line that called chat(…) or stream(…)
-        )
+        warn(f"{model} refuses max_tokens; sent as max_completion_tokens, which counts reasoning tokens too")
 
 
 def _expand_json_mode(payload: dict[str, Any]) -> None:
