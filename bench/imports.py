@@ -26,6 +26,12 @@ _STATEMENTS: Final = {
         "httpx": "import httpx; httpx.Client()",
         "requests": "import requests; requests.Session()",
     },
+    "import and first async client": {
+        "bare": "import aiohttp, msgspec",
+        "barechat": "from barechat import AsyncClient; AsyncClient(api_key='k')",
+        "openai": "from openai import AsyncOpenAI; AsyncOpenAI(api_key='k')",
+        "httpx": "import httpx; httpx.AsyncClient()",
+    },
 }
 _TIMES: Final = 3  # in each run: these are short
 

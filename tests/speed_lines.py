@@ -139,6 +139,18 @@ LINES: Final = (
         lambda known: f"what somebody waits for in front of a terminal: {known.ours} ms; {known.openai} with openai's.",
     ),
     Line(
+        "Starting",
+        "imports",
+        "import and first async client",
+        _START,
+        "`import` and an async client",
+        "ms CPU",
+        lambda known: (
+            f"{known.ours} ms before a server's worker can ask; {known.bare} ms go to importing aiohttp alone, and "
+            f"{known.openai} with openai's."
+        ),
+    ),
+    Line(
         "A call",
         "call",
         "one blocking call",
