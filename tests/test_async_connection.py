@@ -1,23 +1,37 @@
-"""A connection on an event loop by itself, over real sockets: what it holds, and whom it wakes."""
+"""Async connections over real sockets: what they hold, whom they wake, and whose they are."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from barechat.steps import Deadline
-from barechat.transport.async_connection import Connection
+from barechat import AsyncClient, ConnectionFailed
+from barechat.steps import Deadline, Send
+from barechat.transport.async_connection import Connection, PlainConnection
+from barechat.transport.asynchronous import AsyncTransport
 from barechat.transport.common import PIECE_BYTES
+from framings import self_signed
+from support import KEY, MODEL, ONCE, ByteServer, Sent, head
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from barechat.simulator import Simulator
+
+RUNNERS: list[Any] = [asyncio.run]
+if sys.platform != "win32":
+    import uvloop
+
+    RUNNERS.append(uvloop.run)
 
 
 @contextlib.asynccontextmanager
@@ -26,7 +40,7 @@ async def connected() -> AsyncIterator[tuple[Connection, socket.socket]]:
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    connection = Connection(loop, memoryview(bytearray(PIECE_BYTES)))
+    connection = PlainConnection(loop, memoryview(bytearray(PIECE_BYTES)))
     await loop.create_connection(lambda: connection, sock=ours)
     with theirs:
         yield connection, theirs
@@ -73,6 +87,90 @@ def test_a_deadline_closes_it_and_is_told_and_one_that_moved_on_does_not() -> No
             assert time.monotonic() >= later.at
 
     asyncio.run(run())
+
+
+def test_what_came_in_time_is_no_end_though_the_loop_hears_of_it_too_late() -> None:
+    async def run() -> None:
+        async with connected() as (connection, theirs):
+            by = Deadline(time.monotonic() + 0.2, "idle", 0.2)
+            waiting = asyncio.ensure_future(connection.receive(by))
+            await asyncio.sleep(0)
+            theirs.send(b"a")
+            time.sleep(0.3)  # noqa: ASYNC251 - another task holds the loop up
+            assert await waiting == b"a"
+            theirs.send(b"b")
+            assert await connection.receive(Deadline(time.monotonic() + 60, "idle", 60)) == b"b"
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("run", RUNNERS)
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000", "Transfer-Encoding: chunked", "X: 1"])
+@pytest.mark.parametrize("turns", [0, 3])
+def test_an_answer_over_tls_is_whole_however_soon_its_server_closes(
+    turns: int, framing: str, run: Any, tmp_path: Path
+) -> None:
+    data = bytes(range(250)) * 4000
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if "chunked" in framing else data
+
+    async def ask(url: str) -> None:
+        transport = AsyncTransport(url, verify=str(tmp_path / "certificate.pem"))
+        for _ in range(5):
+            answer = await transport.send(Send(f"{url}/chat", {}, b"{}", None, None))
+            come = b""
+            while piece := await answer.read(None):
+                come += piece
+                for _ in range(turns):  # of a reader that is slower than its server
+                    await asyncio.sleep(0)
+            assert come == data
+        await transport.close()
+
+    with ByteServer([Sent([head("Connection: close", framing) + body])], tls=self_signed(tmp_path)) as server:
+        run(ask(server.url))
+
+
+def test_those_who_fail_at_once_have_each_their_own_cause() -> None:
+    async def fail(client: AsyncClient) -> BaseException | None:
+        with pytest.raises(ConnectionFailed) as caught:
+            await client.chat("Hi", model=MODEL)
+        return caught.value.__cause__
+
+    async def run() -> None:
+        async with AsyncClient(KEY, "https://nobody.invalid/v1", retry=ONCE) as client:
+            causes = await asyncio.gather(*(fail(client) for _ in range(20)))
+        assert len(set(map(id, causes))) == 20
+        assert {type(cause) for cause in causes} == {socket.gaierror}
+
+    asyncio.run(run())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_forked_child_that_goes_on_with_a_used_loop_is_told_to_run_another(simulator: Simulator) -> None:
+    code = (
+        "import asyncio, os, sys\n"
+        "from barechat import AsyncClient, BarechatError\n"
+        "client = AsyncClient('sk-key', sys.argv[1])\n"
+        "ask = lambda: client.chat('Hi', model='gpt-4o-mini')\n"
+        "loop = asyncio.new_event_loop()\n"
+        "loop.run_until_complete(ask())\n"
+        "if (child := os.fork()) == 0:\n"
+        "    try: loop.run_until_complete(ask())\n"
+        "    except BarechatError as error: print(error, flush=True)\n"
+        "    async def other():\n"
+        "        await ask(); await client.close()\n"
+        "    asyncio.run(other())\n"
+        "    os._exit(0)\n"
+        "os.waitpid(child, 0)\n"
+        "loop.run_until_complete(ask())\n"
+        "loop.run_until_complete(client.close())\n"
+        "loop.close()\n"
+    )
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code, simulator.url], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.startswith("this event loop has been used in the process that this one was forked from")
+    assert done.stdout.count("\n") == 1
+    assert [record["status"] for record in simulator.wait_for(3)] == [200] * 3
 
 
 def test_those_who_connect_at_once_share_one_look_up_of_the_name() -> None:

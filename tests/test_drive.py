@@ -259,7 +259,7 @@ def test_on_retry_may_close_the_call(kind: str) -> None:
 
 def test_a_tracer_is_told_of_what_follows_the_answer_and_of_its_end(kind: str) -> None:
     events: list[TraceEvent] = []
-    loop = Loop(kind, list(STREAM), tracer=Tracer(events.append, lambda: 5.0, ""), rest=b": bye\n\n")
+    loop = Loop(kind, list(STREAM), tracer=Tracer(events.append, lambda: 5.0, ()), rest=b": bye\n\n")
     loop.run()
     assert [(event.kind, event.body) for event in events[-2:]] == [("body", b": bye\n\n"), ("end", b"")]
 
@@ -307,7 +307,7 @@ def test_what_a_token_function_raises_goes_through_and_costs_nothing(kind: str) 
 def test_a_tracer_and_the_log_are_told_of_each_step(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "barechat")
     events: list[TraceEvent] = []
-    tracer = Tracer(events.append, lambda: 5.0, "")
+    tracer = Tracer(events.append, lambda: 5.0, ())
     Loop(kind, [*status(503), *STREAM], tracer=tracer).run()
     assert [(event.kind, event.attempt) for event in events] == [
         ("request", 1),
@@ -329,7 +329,7 @@ def test_a_tracer_that_raises_ends_the_call_and_files_it(kind: str) -> None:
     def fail(event: TraceEvent) -> None:
         raise ValueError(event.kind)
 
-    loop = Loop(kind, list(STREAM), tracer=Tracer(fail, lambda: 5.0, ""))
+    loop = Loop(kind, list(STREAM), tracer=Tracer(fail, lambda: 5.0, ()))
     with pytest.raises(ValueError, match="request"):
         loop.run()
     assert len(loop.filed) == 1

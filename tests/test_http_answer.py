@@ -51,12 +51,10 @@ def test_an_answer_is_the_same_wherever_it_is_cut(framing: bytes, body: bytes) -
 
 def test_a_head_that_is_cut_is_no_answer_and_a_body_that_is_cut_is_no_whole_one() -> None:
     text = INTERIM + HEAD + b"Content-Length: 5\r\n\r\n"
-    starts = [text[:0], *(text[:at] for at in range(5, len(INTERIM) + 1))]
-    starts += [text[:at] for at in range(len(INTERIM) + 5, len(text))]
-    for start in starts:
+    for start in (text[:at] for at in range(len(text))):
         with pytest.raises(Cut, match="without an answer"):
             read_all(start)
-    for start in (b"H", b"HTTP", b"220 mail"):
+    for start in (b"HX", b"http/1.1 200", b"220 mail"):
         with pytest.raises(NotHttp, match=f"it begins '{start.decode()}'"):
             read_all(start)
     with pytest.raises(Cut, match="1 bytes too early"):

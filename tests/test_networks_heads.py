@@ -98,6 +98,7 @@ REFUSED: dict[str, Callable[[bytes], bytes]] = {
     "chunks and a length": lambda body: in_chunks(body).replace(CHUNKED, length(body) + b"\r\n" + CHUNKED, 1),
     "chunks twice": lambda body: in_chunks(body).replace(CHUNKED, CHUNKED + b"\r\n" + CHUNKED, 1),
     "chunks of chunks": lambda body: in_chunks(body).replace(CHUNKED, CHUNKED + b", chunked", 1),
+    "chunks by another k": lambda body: in_chunks(body).replace(b"chunked", "chun\N{KELVIN SIGN}ed".encode(), 1),
     "compressed chunks": lambda body: in_chunks(body).replace(b"chunked", b"gzip, chunked", 1),
     "an unknown coding": lambda body: in_chunks(body).replace(b"chunked", b"xchunked", 1),
     "no coding": lambda body: message(body, b"Transfer-Encoding: identity"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import traceback
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from barechat import BarechatError, ConfigurationError, ConnectionFailed, DeadlineExceeded, Timeouts
 from networking import ANSWERS, Authority, Proxy, ask_both_ways
-from support import KEY, ONCE, ByteServer, Connect, Sent, head
+from support import KEY, ONCE, ByteServer, Connect, Sent, head, whole_answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,6 +108,21 @@ def test_a_plain_server_is_asked_through_a_proxy_by_its_whole_url(byte_server: B
         assert f"proxy-authorization: basic {USER}".lower() in request.head.lower()
 
 
+def test_a_plain_server_s_proxy_that_repeats_its_password_is_masked(connect: Connect) -> None:
+    said = json.dumps({"error": {"message": f"You sent: Basic {USER} for me:p@ss-word"}}).encode()
+    told: list[TraceEvent] = []
+    with ByteServer([Sent([whole_answer(said, status="400 Bad Request")])]) as proxy:
+        address = with_user(proxy.url.removesuffix("/v1"))
+        with pytest.warns(UserWarning, match="plain http"):
+            caller = connect("http://api.example.com/v1", proxy=address, trace=told.append)
+        with pytest.raises(BarechatError, match="You sent") as caught:
+            caller.chat()
+    assert told[-1].kind == "end"
+    for secret in ("p@ss", USER):
+        assert secret not in shown(caught.value)
+        assert secret not in repr(told)
+
+
 def test_a_proxy_may_itself_speak_tls(authority: Authority, server: ByteServer, connect: Connect) -> None:
     ours = Authority(authority.directory, name="127.0.0.1")
     trusted = authority.directory / "all.pem"
@@ -193,6 +209,8 @@ def test_a_proxy_that_refuses_is_quoted_by_its_status_alone(
         b"HTTP/1.1 200 OK\r\nX-A: 1\r\n",
         b"220 mail.example.com ESMTP\r\n",
         b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+        b"You sent: Basic " + USER.encode() + b"\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nYou sent: Basic " + USER.encode() + b"\r\n\r\n",
         b"\x15\x03\x01\x00\x02\x02\x16",
         b"HTTP/1.1 200 OK\r\n\r\n",
     ],

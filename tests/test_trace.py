@@ -30,7 +30,7 @@ UNAVAILABLE = Sent([head("Content-Length: 2", status="503 Busy"), b"no"], closes
 def traced(key: str = KEY) -> tuple[Tracer, list[TraceEvent]]:
     told: list[TraceEvent] = []
     ticks = iter(range(10**6))
-    return Tracer(told.append, lambda: float(next(ticks)), key), told
+    return Tracer(told.append, lambda: float(next(ticks)), [key]), told
 
 
 def bodies(told: list[TraceEvent]) -> bytes:

@@ -26,6 +26,7 @@ from barechat.settings import Caps, Certificate, Timeouts, Verify
 from barechat.steps import Senses
 from barechat.wire import request as wire
 from barechat.wire.retry import RetryPolicy, budget_of
+from barechat.wire.secret import secrets_of
 from barechat.wire.trace import Trace, Tracer
 
 if TYPE_CHECKING:
@@ -120,6 +121,7 @@ class BaseClient:
         self._running: set[Any] = set()  # drives, and bulk runs
         self._network = verify, cert, proxy
         self._transport = self._made_transport(*self._network)
+        self._origin.secrets = secrets_of(self._transport.proxy_headers)
 
     @classmethod
     def azure(
@@ -284,7 +286,11 @@ class BaseClient:
         raise NotImplementedError  # each client brings its own
 
     def _outlets(self) -> Outlets:
-        tracer = None if self._trace is None else Tracer(self._trace, SENSES.epoch, self._endpoint.key)
+        tracer = (
+            None
+            if self._trace is None
+            else Tracer(self._trace, SENSES.epoch, {self._endpoint.key, *self._origin.secrets})
+        )
         return Outlets(self._file, tracer, self._ledger, self._running)
 
     def _file(self, receipt: Receipt) -> None:

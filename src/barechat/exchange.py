@@ -142,7 +142,7 @@ class _Exchange:
             **call.endpoint.credentials(token),
             **request.headers,  # the caller's own have the last word
         }
-        self._secrets = secrets_of(headers)
+        self._secrets = secrets_of(headers).union(self._origin.secrets)
         connect_by, head_by = self._soonest(now, "connect", timeouts.connect_s), self._first_byte_by(this)
         if connect_by is None or (head_by is not None and head_by.at < connect_by.at):
             connect_by = head_by

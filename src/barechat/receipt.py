@@ -40,11 +40,12 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass
 class Origin:
-    """What a client has learned of its server, shared by all its calls."""
+    """What a client knows of its server and has learned of it, shared by all its calls."""
 
     retry_budget: RetryBudget
     ratios: Ratios = field(default_factory=Ratios)
     refuses_usage_option: bool = False
+    secrets: frozenset[str] = frozenset()  # on the way to it: a proxy's
 
 
 class Receipt:

@@ -58,6 +58,11 @@ class Proxy:
         """Whether the way to the proxy itself is TLS."""
         return self.url.startswith("https:")
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What authenticates a request to it."""
+        return {} if self.authorization is None else {"Proxy-Authorization": self.authorization}
+
 
 @dataclass(frozen=True, init=False)
 class Timeouts:

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import time
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from barechat.transport.common import PIECE_BYTES
@@ -22,20 +23,19 @@ if TYPE_CHECKING:
     from barechat.steps import Deadline
 
 
-class Connection(asyncio.BufferedProtocol):
+class Connection(asyncio.BaseProtocol):
     """A connection, from the moment that it is made. One request at a time has it.
 
-    One timer serves all that it is waited for: a deadline that has moved on is looked at when the timer wakes. `buffer`
-    is what bytes are read into, one for all connections of the loop.
+    One timer serves all that it is waited for: a deadline that has moved on is looked at when the timer wakes.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.transport: Any = None
+        self.tcp: Any = None  # the transport below TLS, or the same
         self.has_ended = False  # nothing more comes
         self.expired: Deadline | None = None  # that closed it
         self.on_end: Callable[[Connection], object] | None = None  # told once it is closed
         self._loop = loop
-        self._buffer = buffer
         self._pid = os.getpid()
         self._come: list[bytes] = []
         self._size = 0  # of what has come
@@ -56,7 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         """
         while not self._come:
             if self._fault is not None:
-                raise self._fault
+                raise copy(self._fault)  # or its traceback would hold all that waits here, and be held
             if self.has_ended:
                 return b""
             self._set_timer(by)
@@ -70,7 +70,7 @@ class Connection(asyncio.BufferedProtocol):
         self._size = 0
         if self._is_paused:
             self._is_paused = False
-            self.transport.resume_reading()
+            self.tcp.resume_reading()
         return come
 
     def send(self, head: bytes, body: bytes) -> None:
@@ -85,6 +85,10 @@ class Connection(asyncio.BufferedProtocol):
     def is_writing(self) -> bool:
         """Say whether something of the request hasn't left yet."""
         return bool(self.transport.get_write_buffer_size())
+
+    def has_come(self) -> bool:
+        """Say whether something has come that nobody has taken."""
+        return bool(self._come)
 
     def rest(self) -> None:
         """Note that the answer has come whole, and that nothing more is to come until somebody asks."""
@@ -108,8 +112,8 @@ class Connection(asyncio.BufferedProtocol):
             sock = self.transport.get_extra_info("socket")
             if sock is not None:
                 # A child may hold a copy, which would keep it open. By a copy of our own, since uvloop's lacks this.
-                with contextlib.suppress(OSError), socket.fromfd(sock.fileno(), sock.family, sock.type) as copy:
-                    copy.shutdown(socket.SHUT_RDWR)  # if the server hasn't closed it already
+                with contextlib.suppress(OSError), socket.fromfd(sock.fileno(), sock.family, sock.type) as other:
+                    other.shutdown(socket.SHUT_RDWR)  # if the server hasn't closed it already
             self.transport.abort()
 
     def drop(self) -> None:
@@ -123,21 +127,18 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note what it is."""
         self.transport = transport
+        self.tcp = self.tcp or transport
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
-        """Return what is to be read into. asyncio's own would be a quarter of a MiB for each read."""
-        return self._buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
+    def data_received(self, data: bytes) -> None:
         """Take what has come, and hold the server up when nobody wants it."""
         if self._is_idle:  # nobody asked for it, and it would pass for the answer to whoever asks next
             self.abort()
             return
-        self._come.append(bytes(self._buffer[:nbytes]))
-        self._size += nbytes
+        self._come.append(data)
+        self._size += len(data)
         if self._size > PIECE_BYTES and not self._is_paused:
             self._is_paused = True
-            self.transport.pause_reading()
+            self.tcp.pause_reading()  # not TLS, which would lose what it still holds when the server closes
         self._wake()
 
     def eof_received(self) -> None:
@@ -159,7 +160,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wake()
 
     def _wake(self) -> None:
-        waiter = self._waiter
+        waiter, self._by = self._waiter, None  # its deadline is kept, even if the timer wakes before it does
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -195,3 +196,27 @@ class Connection(asyncio.BufferedProtocol):
             return
         self.expired = by
         self.abort()
+
+
+class PlainConnection(Connection, asyncio.BufferedProtocol):
+    """One in clear. It is read into `buffer`, one for all of a loop: asyncio's own is a quarter of a MiB for a read."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, buffer: memoryview) -> None:
+        super().__init__(loop)
+        self._buffer = buffer
+
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's
+        """Return what is to be read into."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take what was read."""
+        self.data_received(bytes(self._buffer[:nbytes]))
+
+
+class TlsConnection(Connection, asyncio.Protocol):
+    """One over TLS. It is handed all that has been decrypted at once: what a buffer leaves over, a close may lose."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, tcp: Any) -> None:
+        super().__init__(loop)
+        self.tcp = tcp

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from copy import copy
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
@@ -15,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import aiohappyeyeballs
 
 from barechat.errors import BarechatError
-from barechat.transport.async_connection import Connection
+from barechat.transport.async_connection import Connection, PlainConnection, TlsConnection
 from barechat.transport.common import (
     PIECE_BYTES,
     Cut,
@@ -24,7 +25,6 @@ from barechat.transport.common import (
     proxy_refused,
     tls_fault,
     translated,
-    why,
 )
 from barechat.transport.http_answer import Answer
 from barechat.transport.http_request import tunnel_request
@@ -59,48 +59,61 @@ class Dialer:
         Raises:
             BarechatError: ConnectionFailed or DeadlineExceeded; nothing was sent.
         """
-        connection = Connection(self._loop, self._buffer)
         limit = asyncio.timeout(None if by is None else max(by.at - time.monotonic(), 0))
         try:
             async with limit:
-                await self._connect(connection)
+                return await self._connected()
         except (BarechatError, Cut, NotHttp, OSError, UnicodeError) as error:  # the last: a name that DNS can't carry
-            connection.abort()
             fault = self._fault(error, by if limit.expired() else None)
             if fault is error:
                 raise
-            raise fault from (tls_fault(error) or error)
-        except BaseException:
-            connection.abort()
-            raise
-        return connection
+            cause = tls_fault(error) or error
+        raise fault from (None if isinstance(cause, NotHttp) else cause)  # out here, to be no part of what it hides
 
-    async def _connect(self, connection: Connection) -> None:
-        first, proxy = self._first, self._proxy
+    async def _connected(self) -> Connection:
+        first, server, proxy = self._first, self._server, self._proxy
         sock = await aiohappyeyeballs.start_connection(
             await self._addresses(first.hostname or "", _port(first)), happy_eyeballs_delay=_NEXT_ADDRESS_S
         )
-        tls, name = (self._tls, _name(first)) if first.scheme == "https" else (None, None)
-        await self._loop.create_connection(lambda: connection, ssl=tls, sock=sock, server_hostname=name)
-        if proxy is not None and self._server.scheme == "https":
-            await self._tunnel(connection, proxy)
+        plain = PlainConnection(self._loop, self._buffer)
+        await self._loop.create_connection(lambda: plain, sock=sock)
+        connection: Connection = plain
+        try:
+            if first.scheme == "https":
+                connection = await self._secured(connection, first)
+            if proxy is not None and server.scheme == "https":
+                await self._tunnel(connection, proxy)
+                connection = await self._secured(connection, server)
+        except BaseException:
+            plain.abort()  # and all TLS above it
+            raise
+        return connection
+
+    async def _secured(self, connection: Connection, server: SplitResult) -> Connection:
+        """Speak TLS with a server over a connection to it."""
+        if connection.has_come():
+            raise ConnectionAbortedError("something came before TLS had begun")
+        secured = TlsConnection(self._loop, connection.tcp)
+        assert self._tls is not None  # noqa: S101 - whoever speaks TLS has been given it
+        transport = await self._loop.start_tls(
+            connection.transport,
+            secured,
+            self._tls,
+            server_hostname=(server.hostname or "").rstrip(".").partition("%")[0],
+        )
+        if transport is None:
+            raise ConnectionAbortedError("the connection was closed as TLS began")
+        secured.connection_made(transport)
+        return secured
 
     async def _tunnel(self, connection: Connection, proxy: Proxy) -> None:
-        """Have the proxy let us through to the server, and speak TLS with that."""
-        headers = {} if proxy.authorization is None else {"Proxy-Authorization": proxy.authorization}
-        connection.send(tunnel_request(self._server.hostname or "", _port(self._server), headers), b"")
+        """Have the proxy let us through to the server."""
+        connection.send(tunnel_request(self._server.hostname or "", _port(self._server), proxy.headers), b"")
         answer = Answer()
         while not answer.take_head(await connection.receive(None)):
             pass
         if answer.status != HTTPStatus.OK:
             raise proxy_refused(proxy.url, answer.status)
-        assert self._tls is not None  # noqa: S101 - whoever speaks TLS has been given it
-        transport = await self._loop.start_tls(
-            connection.transport, connection, self._tls, server_hostname=_name(self._server)
-        )
-        if transport is None:
-            raise ConnectionResetError("the connection was closed as TLS began")
-        connection.connection_made(transport)
 
     async def _addresses(self, host: str, port: int) -> Addresses:
         """Return a host's addresses. Those who ask at once share one look-up, and none waits for it after its end.
@@ -114,7 +127,7 @@ class Dialer:
             look_up(host, port, self._tell)
         found = await asyncio.shield(self._looking_up)
         if isinstance(found, (OSError, UnicodeError)):
-            raise found
+            raise copy(found)  # each its own: it collects the traceback of all who raise it
         return found
 
     def _tell(self, found: _Found) -> None:
@@ -131,13 +144,8 @@ class Dialer:
         is_refused = isinstance(error, BarechatError) or tls_fault(error) is not None
         if self._proxy is None or expired is not None or is_refused:
             return translated(error, sent=False, expired=expired, server=self._server.netloc)
-        return proxy_failed(self._proxy.url, why(error))
+        return proxy_failed(self._proxy.url, error)
 
 
 def _port(server: SplitResult) -> int:
     return server.port or _PORTS[server.scheme]
-
-
-def _name(server: SplitResult) -> str:
-    """Return the name that a server's certificate is to bear."""
-    return (server.hostname or "").rstrip(".").partition("%")[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -19,11 +20,13 @@ class Pool:
     """Connections to one origin, on the running loop. How many at once is the caller's choice."""
 
     def __init__(self, dialer: Dialer) -> None:
+        self.pid = os.getpid()
         self._loop = asyncio.get_running_loop()
         self._dialer = dialer
         self._open: set[Connection] = set()
         self._idle: deque[tuple[float, Connection]] = deque()  # since when; the last one is used first
         self._sweeper: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def idle(self) -> Connection | None:
         """Return a connection that nobody uses, tested: the loop may not have heard yet that the server closed it."""
@@ -42,13 +45,18 @@ class Pool:
             BarechatError: ConnectionFailed or DeadlineExceeded; nothing was sent.
         """
         connection = await self._dialer.connect(by)
-        if not connection.has_ended:
+        if self._is_closed:
+            connection.abort()
+        elif not connection.has_ended:
             self._open.add(connection)
             connection.on_end = self._open.discard
         return connection
 
     def keep(self, connection: Connection) -> None:
         """Take a connection back whose answer has come whole."""
+        if self._is_closed:
+            connection.abort()
+            return
         connection.rest()
         self._idle.append((time.monotonic(), connection))
         if self._sweeper is None:
@@ -56,6 +64,7 @@ class Pool:
 
     def close(self) -> None:
         """Close all connections, those that are used too."""
+        self._is_closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._idle.clear()

@@ -10,6 +10,7 @@ What goes wrong becomes barechat's error here, once. What could have reached the
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ class AsyncTransport:
         parts = urlsplit(origin)
         self._origin = origin
         self._proxy = proxy_for(parts.scheme, parts.hostname or "", parts.port, proxy)
+        self.proxy_headers = {} if self._proxy is None else self._proxy.headers
         self._forwarder = None if parts.scheme == "https" else self._proxy  # hands requests on without a tunnel
         speaks_tls = parts.scheme == "https" or (self._proxy is not None and self._proxy.speaks_tls)
         self._tls = asked_context(verify, cert, speaks_tls=speaks_tls)
@@ -65,6 +67,11 @@ class AsyncTransport:
         loop = asyncio.get_running_loop()
         opened = self._opened.get(loop)
         pool = await self._opened_for(loop) if opened is None else opened[0]
+        if pool.pid != os.getpid():
+            raise BarechatError(
+                "this event loop has been used in the process that this one was forked from, and the two would hear "
+                "each other's answers: run another one here, as asyncio.run does"
+            )
         answer = AsyncAnswer(pool, pool.idle() or await pool.connect(step.connect_by), loop)
         try:
             await answer.ask(step, request_head(step, self._forwarder))

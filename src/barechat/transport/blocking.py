@@ -56,6 +56,7 @@ class BlockingTransport:
     ) -> None:
         self._origin = parts = urlsplit(origin)
         self._proxy = proxy_for(parts.scheme, parts.hostname or "", parts.port, proxy)
+        self.proxy_headers = {} if self._proxy is None else self._proxy.headers
         self._speaks_tls = parts.scheme == "https" or (self._proxy is not None and self._proxy.speaks_tls)
         self._tls = asked_context(verify, cert, speaks_tls=self._speaks_tls)
         self._pools: dict[int, HTTPConnectionPool] = {}  # by the process that made it

@@ -109,9 +109,12 @@ def parts(error: BaseException) -> Iterator[BaseException]:
             yield from parts(part)
 
 
-def proxy_failed(url: str, reason: str) -> ConnectionFailed:
-    """Return the error of a proxy that can't be reached, or that broke off instead of connecting."""
-    said = " ".join(reason.split())[:200]
+def proxy_failed(url: str, error: Exception) -> ConnectionFailed:
+    """Return the error of a proxy that can't be reached, or that broke off instead of connecting.
+
+    What it answered isn't quoted: it may repeat what it was sent, and that includes a password.
+    """
+    said = "its answer is not HTTP" if isinstance(error, NotHttp) else " ".join(why(error).split())[:200]
     return ConnectionFailed(f"could not connect through the proxy {url}: {said}. Nothing was sent.", sent=False)
 
 

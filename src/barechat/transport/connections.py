@@ -69,7 +69,7 @@ class _Watched:
         except OSError as error:
             if self.proxy is None:
                 raise
-            raise _proxy_failed(self.proxy, error) from error
+            raise proxy_failed(_url_of(self.proxy), error) from error
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.is_tls:
             # TLS is still to come, and takes the descriptor from under `sock`: so a second one.
@@ -80,13 +80,17 @@ class _Watched:
 
     def _tunnel(self: Any) -> None:
         """Ask the proxy for a way through, and for nothing else: what it hears is the server's name and its own key."""
+        answer, fault = Answer(), None
         try:
             self.sock.sendall(tunnel_request(self._tunnel_host, self._tunnel_port, self._tunnel_headers))
-            answer = Answer()
             while not answer.take_head(self.sock.recv(PIECE_BYTES)):
                 pass
-        except (OSError, Cut, NotHttp) as error:
-            raise _proxy_failed(self.proxy, error) from error
+        except NotHttp as error:
+            fault = proxy_failed(_url_of(self.proxy), error)
+        except (OSError, Cut) as error:
+            raise proxy_failed(_url_of(self.proxy), error) from error
+        if fault is not None:
+            raise fault  # out here, so that the proxy's words are no part of it
         if answer.status != HTTPStatus.OK:
             raise proxy_refused(_url_of(self.proxy), answer.status)
 
@@ -153,14 +157,9 @@ def pool_for(
     if proxy is None:
         manager = urllib3.PoolManager(**options)
     else:
-        headers = {"Proxy-Authorization": proxy.authorization} if proxy.authorization else None
-        manager = urllib3.ProxyManager(proxy.url, proxy_headers=headers, proxy_ssl_context=tls, **options)
+        manager = urllib3.ProxyManager(proxy.url, proxy_headers=proxy.headers, proxy_ssl_context=tls, **options)
     manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
     return manager.connection_from_host(host, port, scheme)
-
-
-def _proxy_failed(proxy: Any, error: Exception) -> ConnectionFailed:
-    return proxy_failed(_url_of(proxy), str(error) or type(error).__name__)
 
 
 def _url_of(proxy: Any) -> str:

@@ -47,7 +47,7 @@ def fault_of_framing(headers: Mapping[str, str], *, is_interim: bool) -> str | N
     length, coding = headers.get("content-length"), headers.get("transfer-encoding")
     if length is not None and _LENGTH.fullmatch(length) is None:
         return f"its Content-Length is {length[:200]!r}"
-    if coding is not None and coding.lower() != "chunked":
+    if coding is not None and not (coding.isascii() and coding.lower() == "chunked"):
         return f"its Transfer-Encoding is {coding[:200]!r}, not chunked"
     if is_interim and not (length is None and coding is None):
         return "an answer that comes before the answer has a body"

@@ -149,7 +149,7 @@ class Answer:
 
 
 def _cut(data: bytes) -> Exception:
-    if data and not data.startswith(b"HTTP/"):
+    if data[:5] != b"HTTP/"[: len(data)]:
         return NotHttp(f"it begins {data[:200].decode('latin-1')!r}")
     return Cut("the server closed the connection without an answer")
 

@@ -38,8 +38,7 @@ def request_head(step: Send, proxy: Proxy | None) -> bytes:
         headers = {"Host": host, **headers}
     if proxy is not None:
         target = f"http://{host}{target}"  # the whole URL: RFC 9112, section 3.2.2
-        if proxy.authorization:
-            headers = {**headers, "Proxy-Authorization": proxy.authorization}
+        headers = {**headers, **proxy.headers}
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
     head = f"POST {target} HTTP/1.1\r\n{lines}Content-Length: {len(step.body)}\r\n\r\n"
     return head.encode("latin-1")

@@ -33,4 +33,7 @@ def look_up(host: str, port: int, tell: Callable[[Addresses | OSError | UnicodeE
         except (OSError, UnicodeError) as error:  # the latter from a name that DNS can't carry
             tell(error)
 
-    threading.Thread(target=resolve, name="barechat-resolve", daemon=True).start()
+    try:
+        threading.Thread(target=resolve, name="barechat-resolve", daemon=True).start()
+    except RuntimeError as error:  # there are as many as the system allows
+        tell(OSError(f"the name can't be looked up: {error}"))

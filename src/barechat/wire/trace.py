@@ -44,10 +44,10 @@ Trace = Callable[[TraceEvent], None]
 class Tracer:
     """Tell a trace function what happens in one call."""
 
-    def __init__(self, trace: Trace, epoch: Callable[[], float], key: str) -> None:
+    def __init__(self, trace: Trace, epoch: Callable[[], float], secrets: Iterable[str]) -> None:
         self._trace = trace
         self._epoch = epoch
-        self._secrets = {key} if len(key) >= SHORTEST else set[str]()
+        self._secrets = {secret for secret in secrets if len(secret) >= SHORTEST}
         self._attempt = 0
         self._client_request_id = ""
         self._body = _Body(self._secrets)
