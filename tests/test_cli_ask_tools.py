@@ -57,8 +57,8 @@ booking = Tool(book, raises=Declined)
 
 
 def hang(city: str) -> str:
-    threading.Event().wait()
-    return city
+    while True:  # a signal that comes just before a wait is heard only after it
+        threading.Event().wait(0.05)
 
 
 async def later(city: str) -> str:

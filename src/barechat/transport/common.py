@@ -1,4 +1,4 @@
-"""What both transports say alike: what ended a request, a certificate or proxy that refuses, an answer's headers."""
+"""What both transports say alike: what ended a request, and what a certificate or proxy that refuses means."""
 
 from __future__ import annotations
 

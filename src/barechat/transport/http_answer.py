@@ -133,10 +133,10 @@ class Answer:
         """Take a head, unless it is one of those that come before the answer's own."""
         if (fault := fault_of_head(head)) is not None:
             raise NotHttp(fault)
-        headers = headers_of(head)
-        if (fault := fault_of_framing(headers, is_interim=is_interim(head))) is not None:
+        headers, comes_before = headers_of(head), is_interim(head)
+        if (fault := fault_of_framing(headers, is_interim=comes_before)) is not None:
             raise NotHttp(fault)
-        if is_interim(head):
+        if comes_before:
             return False
         self.status, self.headers = int(head[9:12]), headers
         self._body = _body(self.status, headers)
